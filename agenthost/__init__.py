@@ -1,0 +1,52 @@
+"""agenthost: a host for AI agents on Unix. Erlang's supervision trees, with real processes.
+
+The map of the code, from the ground up; ``docs/architecture.md`` says what passes between the parts.
+
+=================  =====================================================================================
+``errors``         every error, with its code on the wire and its exit status
+``kernel``         system calls that Python lacks: clone3, prctl, mount
+``core``           PURE. ``step(state, event, now) -> effects``: all that is decided about supervision
+``protocol``       PURE. Every message, and ``SPEC.md``
+``observe``        records of what happened; captured output and its log files
+``config``         ``config.yaml`` to specs, with errors that name file, line and column
+``containment``    cells: what an agent started is signalled, measured and killed as one
+``transport``      the router process, the control plane, the data plane, places of sockets
+``launch``         zygotes: how a process is born without the host forking
+``host``           the daemon: turns what happened into events, carries effects out
+``agent``          what runs inside an agent's process; what its author sees
+``client``         talking to a host from outside
+``cli``            the command line, a client and nothing more
+``guardian``       the tiny process above the host
+``testing``        an agent in a test, without a host
+=================  =====================================================================================
+
+``workers/`` installs as ``agenthost_workers``: the agents that ship with agenthost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agenthost.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from agenthost.agent.agent import Agent, Message
+    from agenthost.agent.context import AsyncContext, Context
+
+__all__ = ["Agent", "AsyncContext", "Context", "Message", "__version__"]
+
+_HOMES = {
+    "Agent": "agenthost.agent.agent",
+    "Message": "agenthost.agent.agent",
+    "Context": "agenthost.agent.context",
+    "AsyncContext": "agenthost.agent.context",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import late: the guardian and the command line start without the agent's libraries (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'agenthost' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,79 @@
+"""What is to be done: the outputs of ``step``, in order. Each kind has one owner in the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from agenthost.core.reason import Reason
+
+
+class _Effect(msgspec.Struct, frozen=True, tag_field="effect", tag=True):
+    pass
+
+
+class Birth(_Effect):
+    """Start incarnation ``n`` of ``path``. Answered by Ready, Ignored or Exited, and at the end always by Emptied."""
+
+    path: str
+    n: int
+
+
+class Ask(_Effect):
+    """Ask the agent to end; KILL follows after ``grace_s``, never if None."""
+
+    path: str
+    n: int
+    reason: str
+    grace_s: float | None
+
+
+class Terminate(_Effect):
+    """TERM to everything in the cell."""
+
+    path: str
+    n: int
+
+
+class Kill(_Effect):
+    """KILL everything in the cell, until it is empty."""
+
+    path: str
+    n: int
+
+
+class SetTimer(_Effect):
+    """Send ``Due(timer)`` at ``at`` on the clock of ``now``. Setting it again moves it."""
+
+    timer: str
+    at: float
+
+
+class CancelTimer(_Effect):
+    timer: str
+
+
+class Record(_Effect):
+    """Something worth telling people, journal and subscribers: ``name`` is "agent.exited", ``fields`` plain data."""
+
+    name: str
+    path: str
+    fields: dict[str, Any] = {}
+
+
+class Answer(_Effect):
+    """The end of Command ``op``. ``error`` is a code of ``errors.py`` or None; ``text`` in words."""
+
+    op: int
+    error: str | None = None
+    text: str = ""
+
+
+class Ended(_Effect):
+    """The root has ended and nothing is left. The host leaves; ``reason`` decides its exit status."""
+
+    reason: Reason
+
+
+Effect = Birth | Ask | Terminate | Kill | SetTimer | CancelTimer | Record | Answer | Ended

@@ -1,0 +1,79 @@
+"""What happened: the inputs of ``step``. ``n`` numbers an agent's incarnation; an event of an older one is dropped."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from agenthost.core.reason import Reason
+
+
+class _Event(msgspec.Struct, frozen=True, tag_field="event", tag=True):
+    pass
+
+
+class Boot(_Event):
+    """The host is there; start the tree."""
+
+
+class Ready(_Event):
+    """The process can work (S1)."""
+
+    path: str
+    n: int
+
+
+class Ignored(_Event):
+    """The process says there is nothing to do for it (S3)."""
+
+    path: str
+    n: int
+
+
+class Exited(_Event):
+    """The main process is gone, or was never born; what it left in its cell is not yet."""
+
+    path: str
+    n: int
+    reason: Reason
+
+
+class Emptied(_Event):
+    """The cell is empty: the incarnation has ended."""
+
+    path: str
+    n: int
+
+
+class Fault(_Event):
+    """The host saw a reason to end the incarnation: silence, a failed health check."""
+
+    path: str
+    n: int
+    reason: Reason
+
+
+class Due(_Event):
+    """A timer set by ``SetTimer`` ran out."""
+
+    timer: str
+
+
+class Command(_Event):
+    """An operator's wish. ``op`` is answered exactly once by ``Answer``."""
+
+    op: int
+    verb: Literal["start", "stop", "restart", "kill"]
+    path: str
+    by: str = "operator"
+
+
+class Halt(_Event):
+    """End everything. ``ask`` climbs the ladder in reverse order, ``hurry`` sends TERM to all, ``kill`` kills all."""
+
+    how: Literal["ask", "hurry", "kill"]
+    by: str = "operator"
+
+
+Event = Boot | Ready | Ignored | Exited | Emptied | Fault | Due | Command | Halt

@@ -1,0 +1,91 @@
+"""What is wanted: the tree of supervisors and workers, as frozen values. Refuses what OTP refuses (rules F1 to F9)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+from agenthost.errors import ConfigError
+
+
+class Restart(enum.StrEnum):
+    """Restart type (R1 to R3)."""
+
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    TEMPORARY = "temporary"
+
+
+class Strategy(enum.StrEnum):
+    """What one child's failure means for its siblings (T1 to T3)."""
+
+    ONE_FOR_ONE = "one_for_one"
+    ONE_FOR_ALL = "one_for_all"
+    REST_FOR_ONE = "rest_for_one"
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """How a child is stopped: asked, TERM after two fifths of ``grace_s``, KILL after all of it (S6 to S8).
+
+    ``grace_s`` None waits for ever (OTP ``infinity``); ``brutal`` kills at once.
+    """
+
+    grace_s: float | None = 5.0
+    brutal: bool = False
+
+    TERM_SHARE = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Waiting before a restart (deviation D1). The first restart after a calm spell is immediate."""
+
+    initial_s: float = 0.25
+    factor: float = 2.0
+    max_s: float = 30.0
+    jitter: float = 0.2
+    """Up to this share of the delay is added at random."""
+    calm_s: float = 10.0
+    """A child that was ready this long starts again at the bottom."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """A leaf. ``birth`` says how its process is born; the core does not look into it."""
+
+    name: str
+    restart: Restart = Restart.PERMANENT
+    shutdown: Shutdown = Shutdown()
+    start_timeout_s: float | None = 30.0
+    backoff: Backoff | None = Backoff()
+    birth: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorSpec:
+    """An inner node. ``intensity`` restarts within ``period_s`` are borne, one more is not (I1)."""
+
+    name: str
+    children: tuple[WorkerSpec | SupervisorSpec, ...] = ()
+    strategy: Strategy = Strategy.ONE_FOR_ONE
+    intensity: int = 5
+    period_s: float = 30.0
+    restart: Restart = Restart.PERMANENT
+    otp_strict: bool = False
+    """True turns every deviation of OTP_SEMANTICS section 13 off below this supervisor's own decisions."""
+    backoff: Backoff | None = field(default=Backoff())
+
+    def __post_init__(self) -> None:
+        if self.intensity < 0:
+            raise ConfigError(f"cannot use intensity {self.intensity}: it must be 0 or more")
+        if not self.period_s > 0 or self.period_s == float("inf"):
+            raise ConfigError(f"cannot use period {self.period_s}: it must be more than 0 and finite")
+        names = [child.name for child in self.children]
+        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) != len(names) else []
+        if twice:
+            raise ConfigError(f"cannot have two children named {twice[0]!r} under {self.name!r}: names are paths")
+
+
+ChildSpec = WorkerSpec | SupervisorSpec

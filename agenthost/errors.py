@@ -1,0 +1,134 @@
+"""Every error agenthost raises, on the wire and on the command line.
+
+::
+
+    AgenthostError                 code             exit status
+    |- UsageError                  usage             2   the words of a command or call are off
+    |- NotRunning                  not_running       3   the named agent has no process
+    |- UnknownName                 unknown_name      4   no such path, agent type or host
+    |- NoHost                      no_host          69   no host answers
+    |- Busy                        busy             75   not now; try again
+    |  `- Overloaded               overloaded       75   the receiver's mailbox or credit is full
+    |- NotPermitted                not_permitted    77   the kernel says you are somebody else
+    |- ConfigError                 bad_config       78   the config file; carries its problems
+    |- TimedOut                    timed_out       124   a deadline passed
+    |- Down                        down              1   the agent that was called has ended
+    |- HandlerFailed               handler_failed    1   the agent that was called raised
+    |- StartFailed                 start_failed      1   a process was not born or did not get ready
+    |- ProtocolError               protocol          1   somebody said something malformed
+    |- ContainmentError            containment       1   the kernel refused a wall
+    `- StateError                  state             1   the state folder is locked, foreign or unwritable
+
+A message says "cannot X: why; do Y". The same ``code`` stands in Python, on the wire
+(``protocol/SPEC.md``) and decides the exit status of the command line.
+"""
+
+from __future__ import annotations
+
+
+class AgenthostError(Exception):
+    """The root of the tree. ``code`` names the kind on the wire, ``exit_code`` on the command line."""
+
+    code = "error"
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class UsageError(AgenthostError):
+    code, exit_code = "usage", 2
+
+
+class NotRunning(AgenthostError):
+    code, exit_code = "not_running", 3
+
+
+class UnknownName(AgenthostError):
+    code, exit_code = "unknown_name", 4
+
+
+class NoHost(AgenthostError):
+    code, exit_code = "no_host", 69
+
+
+class Busy(AgenthostError):
+    code, exit_code = "busy", 75
+
+
+class Overloaded(Busy):
+    code = "overloaded"
+
+
+class NotPermitted(AgenthostError):
+    code, exit_code = "not_permitted", 77
+
+
+class ConfigError(AgenthostError):
+    code, exit_code = "bad_config", 78
+
+
+class TimedOut(AgenthostError):
+    code, exit_code = "timed_out", 124
+
+
+class Down(AgenthostError):
+    """The callee ended while the call was open. ``path`` and ``incarnation`` say who, ``reason`` why."""
+
+    code = "down"
+
+    def __init__(
+        self, message: str, *, path: str = "", incarnation: str = "", reason: str = "", hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.path, self.incarnation, self.reason = path, incarnation, reason
+
+
+class HandlerFailed(AgenthostError):
+    """The callee's handler raised. ``trace`` is its traceback as text, for a log, not for a model."""
+
+    code = "handler_failed"
+
+    def __init__(self, message: str, *, trace: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.trace = trace
+
+
+class StartFailed(AgenthostError):
+    """``permanent`` is True where another try cannot help (the module does not import)."""
+
+    code = "start_failed"
+
+    def __init__(self, message: str, *, trace: str = "", permanent: bool = False, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.trace, self.permanent = trace, permanent
+
+
+class ProtocolError(AgenthostError):
+    code = "protocol"
+
+
+class ContainmentError(AgenthostError):
+    code = "containment"
+
+
+class StateError(AgenthostError):
+    code = "state"
+
+
+def _tree(kind: type[AgenthostError]) -> list[type[AgenthostError]]:
+    return [kind, *(leaf for child in kind.__subclasses__() for leaf in _tree(child))]
+
+
+BY_CODE: dict[str, type[AgenthostError]] = {kind.code: kind for kind in _tree(AgenthostError)}
+
+
+def from_wire(code: str, message: str, hint: str | None = None) -> AgenthostError:
+    """The error that ``code`` names on the wire; an unknown code gives the root, with the code in its text."""
+    kind = BY_CODE.get(code)
+    return kind(message, hint=hint) if kind else AgenthostError(f"{code}: {message}", hint=hint)

@@ -1,0 +1,158 @@
+"""The control plane: life and look-ups. Agents and clients speak to the host; the router between them only relays.
+
+A message is one ZeroMQ frame, a MessagePack map whose key ``t`` names the type. Unknown keys are ignored. What must
+arrive is answered, and repeated until it is: Ready by Welcome, Stop by Stopping, Lookup by Found or Refused, Expect by
+Expecting, Down by Seen, Request by Response or Refused. Receivers take a repetition for what it is (same ``id``).
+``inc`` is the incarnation of the agent that speaks, "boot.n"; the host drops what an older one says.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from agenthost.version import PROTOCOL
+
+
+class _Message(msgspec.Struct, frozen=True, tag_field="t", tag=str.lower, kw_only=True):
+    """Base of all; the tag is the class name in lower case."""
+
+
+# ---- agent to host
+
+
+class Ready(_Message):
+    """First message of an agent. ``token``: 16 bytes from the birth socket. ``info`` is passed on, not stored."""
+
+    inc: str
+    token: bytes
+    protocol: int = PROTOCOL
+    info: Any = None
+
+
+class Ignore(_Message):
+    """Instead of Ready: nothing to do here (OTP ``ignore``, rule S3). The process ends by itself."""
+
+    inc: str
+    token: bytes
+
+
+class Failed(_Message):
+    """Instead of Ready: the agent's own start raised. ``error`` in one line, ``trace`` as Python prints it."""
+
+    inc: str
+    token: bytes
+    error: str
+    trace: str = ""
+
+
+class Stopping(_Message):
+    """Stop was seen; the turn in hand is finished first."""
+
+    inc: str
+    id: int
+
+
+class Expecting(_Message):
+    """The agent's data socket is bound at ``address`` and will accept ``ticket``."""
+
+    inc: str
+    ticket: bytes
+    address: str
+
+
+class Seen(_Message):
+    """Down number ``id`` was received."""
+
+    id: int
+
+
+# ---- agent or client to host
+
+
+class Lookup(_Message):
+    """Who is at ``path``? Clients leave ``inc`` empty."""
+
+    id: int
+    path: str
+    inc: str = ""
+
+
+class Request(_Message):
+    """A client's wish: ``op`` is a word of the table in SPEC.md, ``args`` its arguments by name."""
+
+    id: int
+    op: str
+    args: dict[str, Any] = {}
+
+
+# ---- host to agent or client
+
+
+class Welcome(_Message):
+    """Ready was taken; from here on the agent is reachable."""
+
+    inc: str
+
+
+class Stop(_Message):
+    """Please end. KILL follows ``grace_s`` seconds after this was sent, never if None."""
+
+    id: int
+    reason: str
+    grace_s: float | None
+
+
+class Expect(_Message):
+    """Somebody will connect to your data socket with ``ticket``; bind it if it is not yet bound."""
+
+    ticket: bytes
+    caller: str
+    caller_inc: str
+
+
+class Found(_Message):
+    """Connect to ``address`` and say Hello with ``ticket``: that is incarnation ``inc`` of ``path``."""
+
+    id: int
+    path: str
+    inc: str
+    address: str
+    ticket: bytes
+
+
+class Refused(_Message):
+    """``code`` of ``errors.py``; ``why`` and ``hint`` are for people."""
+
+    id: int
+    code: str
+    why: str
+    hint: str | None = None
+
+
+class Down(_Message):
+    """``path``'s incarnation ``inc``, which you looked up, has ended. ``reason`` is in words."""
+
+    id: int
+    path: str
+    inc: str
+    reason: str
+
+
+class Response(_Message):
+    """The answer to Request ``id``. With ``more``, further Responses of the same ``id`` follow (a stream)."""
+
+    id: int
+    result: Any = None
+    more: bool = False
+
+
+class Garbled(_Message):
+    """What you said could not be read. Nothing else came of it; it was counted."""
+
+    why: str
+
+
+FromPeer = Ready | Ignore | Failed | Stopping | Expecting | Seen | Lookup | Request
+FromHost = Welcome | Stop | Expect | Found | Refused | Down | Response | Garbled

@@ -1,0 +1,85 @@
+"""The data plane: one agent or client with another, directly, DEALER to ROUTER over ipc.
+
+A message is a header frame (a MessagePack map, key ``t`` names the type) and, for Call, Cast and Reply, a second frame:
+the body, msgpack, decoded only by the two ends. The first frame on a connection is Hello; whoever says anything else
+first, or a ticket that the host did not announce, gets Closed and is counted. Flow is by credit: Accepted grants a
+number of open messages, each Reply, Error or Took gives one back; a sender out of credit waits or says Overloaded.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from agenthost.version import PROTOCOL
+
+
+class _Message(msgspec.Struct, frozen=True, tag_field="t", tag=str.lower, kw_only=True):
+    """Base of all; the tag is the class name in lower case."""
+
+
+# ---- caller to callee
+
+
+class Hello(_Message):
+    ticket: bytes
+    caller: str
+    inc: str
+    protocol: int = PROTOCOL
+
+
+class Call(_Message):
+    """Body frame follows. ``left_ms`` is what is left of the caller's deadline, None for none."""
+
+    id: int
+    left_ms: int | None = None
+
+
+class Cast(_Message):
+    """Body frame follows; nobody waits for an answer. Took says it is in the mailbox."""
+
+    id: int
+
+
+class Cancel(_Message):
+    """The caller no longer waits for ``id``; if its turn has not begun it need not begin."""
+
+    id: int
+
+
+# ---- callee to caller
+
+
+class Accepted(_Message):
+    """The ticket was good; up to ``credit`` messages may be open at once."""
+
+    inc: str
+    credit: int
+
+
+class Closed(_Message):
+    """Not accepted, or no longer; ``why`` in words."""
+
+    why: str
+
+
+class Took(_Message):
+    id: int
+
+
+class Reply(_Message):
+    """Body frame follows."""
+
+    id: int
+
+
+class Error(_Message):
+    """Instead of Reply. ``code`` of ``errors.py``."""
+
+    id: int
+    code: str
+    why: str
+    trace: str = ""
+
+
+FromCaller = Hello | Call | Cast | Cancel
+FromCallee = Accepted | Closed | Took | Reply | Error
