@@ -1,4 +1,4 @@
-"""How a worker's process is wanted: the values behind ``WorkerSpec.birth``. The core carries them and never looks in."""
+"""How a worker's process is wanted: the values behind ``WorkerSpec.birth``. The core carries them unread."""
 
 from __future__ import annotations
 

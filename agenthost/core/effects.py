@@ -13,14 +13,14 @@ class _Effect(msgspec.Struct, frozen=True, tag_field="effect", tag=True):
     pass
 
 
-class Birth(_Effect):
+class Birth(_Effect, frozen=True):
     """Start incarnation ``n`` of ``path``. Answered by Ready, Ignored or Exited, and at the end always by Emptied."""
 
     path: str
     n: int
 
 
-class Ask(_Effect):
+class Ask(_Effect, frozen=True):
     """Ask the agent to end; KILL follows after ``grace_s``, never if None."""
 
     path: str
@@ -29,32 +29,32 @@ class Ask(_Effect):
     grace_s: float | None
 
 
-class Terminate(_Effect):
+class Terminate(_Effect, frozen=True):
     """TERM to everything in the cell."""
 
     path: str
     n: int
 
 
-class Kill(_Effect):
+class Kill(_Effect, frozen=True):
     """KILL everything in the cell, until it is empty."""
 
     path: str
     n: int
 
 
-class SetTimer(_Effect):
+class SetTimer(_Effect, frozen=True):
     """Send ``Due(timer)`` at ``at`` on the clock of ``now``. Setting it again moves it."""
 
     timer: str
     at: float
 
 
-class CancelTimer(_Effect):
+class CancelTimer(_Effect, frozen=True):
     timer: str
 
 
-class Record(_Effect):
+class Record(_Effect, frozen=True):
     """Something worth telling people, journal and subscribers: ``name`` is "agent.exited", ``fields`` plain data."""
 
     name: str
@@ -62,7 +62,7 @@ class Record(_Effect):
     fields: dict[str, Any] = {}
 
 
-class Answer(_Effect):
+class Answer(_Effect, frozen=True):
     """The end of Command ``op``. ``error`` is a code of ``errors.py`` or None; ``text`` in words."""
 
     op: int
@@ -70,7 +70,7 @@ class Answer(_Effect):
     text: str = ""
 
 
-class Ended(_Effect):
+class Ended(_Effect, frozen=True):
     """The root has ended and nothing is left. The host leaves; ``reason`` decides its exit status."""
 
     reason: Reason

@@ -13,25 +13,25 @@ class _Event(msgspec.Struct, frozen=True, tag_field="event", tag=True):
     pass
 
 
-class Boot(_Event):
+class Boot(_Event, frozen=True):
     """The host is there; start the tree."""
 
 
-class Ready(_Event):
+class Ready(_Event, frozen=True):
     """The process can work (S1)."""
 
     path: str
     n: int
 
 
-class Ignored(_Event):
+class Ignored(_Event, frozen=True):
     """The process says there is nothing to do for it (S3)."""
 
     path: str
     n: int
 
 
-class Exited(_Event):
+class Exited(_Event, frozen=True):
     """The main process is gone, or was never born; what it left in its cell is not yet."""
 
     path: str
@@ -39,14 +39,14 @@ class Exited(_Event):
     reason: Reason
 
 
-class Emptied(_Event):
+class Emptied(_Event, frozen=True):
     """The cell is empty: the incarnation has ended."""
 
     path: str
     n: int
 
 
-class Fault(_Event):
+class Fault(_Event, frozen=True):
     """The host saw a reason to end the incarnation: silence, a failed health check."""
 
     path: str
@@ -54,13 +54,13 @@ class Fault(_Event):
     reason: Reason
 
 
-class Due(_Event):
+class Due(_Event, frozen=True):
     """A timer set by ``SetTimer`` ran out."""
 
     timer: str
 
 
-class Command(_Event):
+class Command(_Event, frozen=True):
     """An operator's wish. ``op`` is answered exactly once by ``Answer``."""
 
     op: int
@@ -69,7 +69,7 @@ class Command(_Event):
     by: str = "operator"
 
 
-class Halt(_Event):
+class Halt(_Event, frozen=True):
     """End everything. ``ask`` climbs the ladder in reverse order, ``hurry`` sends TERM to all, ``kill`` kills all."""
 
     how: Literal["ask", "hurry", "kill"]

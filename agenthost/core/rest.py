@@ -1,0 +1,84 @@
+"""How a node comes to rest, and what is said of it: settled lives, answered commands, records.
+
+Shared by ``supervisor`` and ``commands``; nothing here starts, stops or counts anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agenthost.core import effects as do
+from agenthost.core import worker as workers
+from agenthost.core.life import Input, Life
+from agenthost.core.reason import Reason
+from agenthost.core.spec import Restart
+from agenthost.core.tree import AnyNode, Turn, Wish, Worker
+
+
+def come_to_rest(turn: Turn, child: AnyNode, wish: Wish) -> None:
+    """It is down and stays down, for now: a temporary child is forgotten (R3), an operator is answered."""
+    child.held = child.held or wish is Wish.STAY_DOWN
+    answer(turn, child, "stop", text=ladder(turn, child))
+    if child.parent is None or child.name not in child.parent.to_start:
+        answer(turn, child, "start", "restart", error="not_running", text="it was stopped before it was ready")
+    if restart_type(child) is Restart.TEMPORARY:
+        forget(turn, child)
+
+
+def set_aside(turn: Turn, child: AnyNode, reason: Reason) -> None:
+    """D12: a module that does not import is this child's trouble alone; its siblings go on."""
+    settle(turn, child, Life.GAVE_UP)
+    record(turn, child, "agent.gave_up", reason=reason.words(), trace=reason.trace)
+
+
+def settle_ignored(turn: Turn, child: AnyNode) -> None:
+    """S3: no process, and the spec stays unless it is temporary."""
+    answer(turn, child, "start", "restart", text="it had nothing to do")
+    if restart_type(child) is Restart.TEMPORARY:
+        forget(turn, child)
+
+
+def settle(turn: Turn, child: AnyNode, life: Life) -> None:
+    what = {Life.DONE: Input.FINISH, Life.GAVE_UP: Input.GIVE_UP, Life.DOWN: Input.REST}[life]
+    if isinstance(child, Worker):
+        workers.change(turn, child, what)
+    else:
+        child.resting = life
+
+
+def forget(turn: Turn, child: AnyNode) -> None:
+    """R3: a temporary child leaves nothing, but whoever waits for it hears of that."""
+    answer(turn, child, "stop", "kill", text=ladder(turn, child))
+    answer(
+        turn, child, "start", "restart", error="not_running", text="it has ended, and temporary children are forgotten"
+    )
+    turn.state.drop(child)
+
+
+def restart_type(child: AnyNode) -> Restart:
+    return child.spec.restart
+
+
+def record(turn: Turn, node: AnyNode, name: str, **fields: object) -> None:
+    if isinstance(node, Worker):
+        workers.record(turn, node, name, **fields)
+    else:
+        turn.effects.append(do.Record(name, node.path, dict(fields)))
+
+
+def answer(turn: Turn, node: AnyNode, *verbs: str, text: str, error: str | None = None) -> None:
+    """Answer the commands among ``verbs`` that wait for this."""
+    waiting = [(op, verb) for op, verb in node.ops if verb in verbs]
+    if waiting:
+        node.ops = [entry for entry in node.ops if entry not in waiting]
+        turn.effects.extend(do.Answer(op, error, text) for op, _ in waiting)
+
+
+def ladder(turn: Turn, node: AnyNode) -> str:
+    """How far a stop had to climb: "asked 0 s, TERM 2 s, KILL 5 s, empty 5.01 s"."""
+    climbed: Iterable[tuple[str, float]] = node.climbed if isinstance(node, Worker) else ()
+    steps = list(climbed)
+    if not steps:
+        return "empty"  # nothing was climbed: it ended by itself
+    start = steps[0][1]
+    return ", ".join([*(f"{word} {at - start:.3g} s" for word, at in steps), f"empty {turn.now - start:.3g} s"])

@@ -1,0 +1,72 @@
+"""The one door of the core: what happened goes in, what is to be done comes out."""
+
+from __future__ import annotations
+
+from agenthost.core import effects as do
+from agenthost.core import events as on
+from agenthost.core import supervisor as sup
+from agenthost.core import worker as workers
+from agenthost.core.commands import command
+from agenthost.core.effects import Effect
+from agenthost.core.life import Input
+from agenthost.core.reason import Reason
+from agenthost.core.tree import State, Turn, Worker
+
+
+def step(state: State, event: on.Event, now: float) -> list[Effect]:
+    """Decide. ``now`` is a monotonic clock in seconds. ``state`` changes in place; do the effects in order."""
+    turn = Turn(state, now)
+    match event:
+        case on.Boot():
+            sup.begin(turn, state.root)
+        case on.Due(timer=timer):
+            _due(turn, timer)
+        case on.Command():
+            command(turn, event)
+        case on.Halt(how=how, by=by):
+            _halt(turn, how, by)
+        case _:
+            node = state.nodes.get(event.path)
+            # An event of an incarnation that has ended says nothing about the one that is there now.
+            if isinstance(node, Worker) and node.n == event.n and node.alive:
+                _of_process(turn, node, event)
+    return turn.effects
+
+
+def _of_process(turn: Turn, worker: Worker, event: on.Ready | on.Ignored | on.Exited | on.Emptied | on.Fault) -> None:
+    match event:
+        case on.Ready():
+            workers.feed(turn, worker, Input.READY, sup.NEWS)
+        case on.Ignored():
+            workers.ignored(turn, worker, sup.NEWS)
+        case on.Exited(reason=reason):
+            workers.exited(turn, worker, reason, sup.NEWS)
+        case on.Emptied():
+            workers.feed(turn, worker, Input.EMPTIED, sup.NEWS)
+        case on.Fault(reason=reason):
+            workers.kill(turn, worker, reason, sup.NEWS)
+
+
+def _due(turn: Turn, timer: str) -> None:
+    kind, n, path = timer.split("|", 2)
+    node = turn.state.nodes.get(path)
+    if node is None:
+        return
+    if kind == "wait":
+        sup.waited(turn, node)
+    elif isinstance(node, Worker) and str(node.n) == n and node.alive:
+        workers.timed(turn, node, kind, sup.NEWS)
+
+
+def _halt(turn: Turn, how: str, by: str) -> None:
+    root = turn.state.root
+    turn.state.halting = True
+    if not root.alive:
+        turn.effects.append(do.Ended(root.reason or Reason("shutdown", text=f"by {by}")))
+        return
+    match how:
+        case "hurry":
+            sup.hurry(turn, root)
+        case "kill":
+            sup.kill(turn, root, Reason("killed", text=f"by {by}"))
+    sup.stop(turn, root, f"stopped by {by}")

@@ -1,0 +1,342 @@
+"""What supervisors do: start in order, stop in reverse, restart by strategy, give up by intensity, tell their own.
+
+A supervisor takes one child in hand at a time (S1, S4) and goes on when that child came up or ended; meanwhile the ends
+of others wait in ``failed``. Only one_for_one restarts are made at once and side by side, so that a child that takes a
+minute to get ready holds up nobody (R10). A failed restart goes back through the same door and counts again (R9).
+"""
+
+from __future__ import annotations
+
+from agenthost.core import effects as do
+from agenthost.core import worker as workers
+from agenthost.core.backoff import delay_s
+from agenthost.core.life import Input, Life
+from agenthost.core.reason import Reason
+from agenthost.core.rest import (
+    answer,
+    come_to_rest,
+    forget,
+    ladder,
+    record,
+    restart_type,
+    set_aside,
+    settle,
+    settle_ignored,
+)
+from agenthost.core.spec import Restart, Strategy
+from agenthost.core.strategy import comes_back, group
+from agenthost.core.tree import AnyNode, Doing, Supervisor, Turn, Wish, Worker
+
+
+class _News:
+    """Workers report here."""
+
+    def came_up(self, turn: Turn, child: Worker) -> None:
+        _came_up(turn, child)
+
+    def ended(self, turn: Turn, child: Worker, reason: Reason) -> None:
+        _ended(turn, child, reason)
+
+
+NEWS = _News()
+
+
+# ---- from above: the step, an operator, the supervisor of a supervisor
+
+
+def begin(turn: Turn, node: AnyNode) -> None:
+    """Start one incarnation of a worker, or a supervisor and all below it."""
+    leave_waiting(turn, node)
+    if isinstance(node, Worker):
+        workers.begin(turn, node, NEWS)
+        return
+    node.doing, node.end, node.held, node.up_at = Doing.STARTING, None, False, None
+    node.reason, node.since = None, turn.now
+    node.window.clear()  # a new incarnation of the supervisor has borne nothing yet
+    node.to_start.extend(node.children)
+    record(turn, node, "supervisor.starting")
+    go_on(turn, node)
+
+
+def stop(turn: Turn, node: AnyNode, why: str, *, end: Reason | None = None) -> None:
+    """Ask a node to end; ``end`` is what a supervisor ends with, ``shutdown`` unless given. The end is news."""
+    if isinstance(node, Worker):
+        workers.ask(turn, node, why, NEWS)
+        return
+    if node.doing in (Doing.STOPPING, Doing.NOTHING):
+        return
+    node.doing, node.end, node.since = Doing.STOPPING, end or Reason("shutdown", text=why), turn.now
+    node.to_start.clear()
+    node.failed.clear()
+    if not (node.in_hand and node.stopping_in_hand):
+        node.in_hand = None
+    node.to_stop.clear()
+    node.to_stop.extend(name for name in reversed(node.children) if name != node.in_hand)
+    record(turn, node, "supervisor.stopping", why=why, reason=node.end.words())
+    go_on(turn, node)
+
+
+def kill(turn: Turn, node: AnyNode, cause: Reason) -> None:
+    """KILL a worker, or everything below a supervisor at once; it ends with ``cause``, as by exit(Pid, kill)."""
+    if isinstance(node, Worker):
+        if node.alive:
+            workers.kill(turn, node, cause, NEWS)
+        return
+    for child in list(node.children.values()):
+        if child.alive:
+            kill(turn, child, cause)
+    stop(turn, node, cause.words(), end=cause)
+
+
+def hurry(turn: Turn, node: AnyNode) -> None:
+    """TERM to everything below, without waiting for an order of stopping."""
+    if isinstance(node, Worker):
+        if node.alive:
+            workers.hurry(turn, node, NEWS)
+        return
+    for child in list(node.children.values()):
+        hurry(turn, child)
+
+
+# ---- from below: the news
+
+
+def _came_up(turn: Turn, child: AnyNode) -> None:
+    child.up_at = turn.now
+    answer(turn, child, "start", "restart", text="ready")
+    parent = child.parent
+    if parent is not None and parent.in_hand == child.name and not parent.stopping_in_hand:
+        parent.in_hand = None
+        go_on(turn, parent)
+
+
+def _ended(turn: Turn, child: AnyNode, reason: Reason) -> None:
+    """A child is gone, with all it started. The one place that decides what follows."""
+    child.reason = reason
+    parent = child.parent
+    wish, child.wish = child.wish, Wish.NONE
+    answer(turn, child, "kill", text=ladder(turn, child))
+    if parent is None:
+        for node in turn.state.nodes.values():
+            answer(turn, node, "stop", text="everything has ended")
+            answer(turn, node, "start", "restart", error="not_running", text="everything has ended")
+        turn.effects.append(do.Ended(reason))
+        return
+    in_hand = parent.in_hand == child.name
+    if in_hand and parent.stopping_in_hand:
+        come_to_rest(turn, child, wish)
+        parent.in_hand = None
+        go_on(turn, parent)
+    elif parent.doing is Doing.STOPPING:
+        come_to_rest(turn, child, wish)  # S10: it ended on its own during shutdown; the sequence goes on
+    elif wish is not Wish.NONE:
+        _as_wished(turn, parent, child, wish, in_hand)
+    elif child.name in parent.to_stop:
+        come_to_rest(turn, child, wish)  # S10 again: the group restart was about to stop it
+    else:
+        _unasked(turn, parent, child, reason, in_hand)
+
+
+def _unasked(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason, in_hand: bool) -> None:
+    """It ended, or failed to come up, and nobody had wanted that."""
+    if child.up_at is None and reason.kind != "ignore":
+        answer(turn, child, "start", "restart", error="start_failed", text=reason.words())
+    if in_hand:
+        parent.in_hand = None
+        _failed_to_start(turn, parent, child, reason)
+    elif parent.doing is not Doing.SERVING:
+        parent.failed.append(child.name)
+    else:
+        _judge(turn, parent, child, reason)
+
+
+def _as_wished(turn: Turn, parent: Supervisor, child: AnyNode, wish: Wish, in_hand: bool) -> None:
+    """An operator had it ended: no strategy, no counting (R7)."""
+    if in_hand:
+        parent.in_hand = None
+    if wish is Wish.COME_BACK:
+        answer(turn, child, "stop", text="it was stopped, and somebody has it restarted")
+        begin(turn, child)
+    else:
+        come_to_rest(turn, child, wish)
+    if in_hand:
+        go_on(turn, parent)
+
+
+def _failed_to_start(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason) -> None:
+    if reason.kind == "ignore":
+        settle_ignored(turn, child)
+        go_on(turn, parent)
+    elif reason.kind == "bad_code" and not parent.spec.otp_strict:
+        set_aside(turn, child, reason)
+        go_on(turn, parent)
+    elif parent.doing is Doing.STARTING:
+        text = f"cannot start {child.path}: {reason.words()}"
+        stop(turn, parent, text, end=Reason("start_failed", text=text, trace=reason.trace))  # S2
+    else:
+        _restart(turn, parent, child, reason)  # R9: a failed attempt counts like a death
+
+
+def _judge(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason) -> None:
+    """An unexpected end while the supervisor serves: restart, or let it rest (R1 to R5)."""
+    if reason.kind == "ignore":
+        settle_ignored(turn, child)
+    elif reason.kind == "bad_code" and not parent.spec.otp_strict:
+        set_aside(turn, child, reason)
+    elif comes_back(restart_type(child), reason):
+        _restart(turn, parent, child, reason)
+    elif restart_type(child) is Restart.TEMPORARY:
+        forget(turn, child)
+    else:
+        settle(turn, child, Life.DONE)
+
+
+# ---- restarting
+
+
+def _restart(turn: Turn, sup: Supervisor, child: AnyNode, reason: Reason) -> None:
+    """Count one restart (I5, I6), then give up or do what the strategy says."""
+    if not sup.window.restart(turn.now):
+        _give_up(turn, sup, child, reason)
+        return
+    calm_s = child.spec.backoff.calm_s if child.spec.backoff else 0.0
+    if child.up_at is not None and turn.now - child.up_at >= calm_s:
+        child.attempt = 0
+    wait_s = delay_s(None if sup.spec.otp_strict else child.spec.backoff, child.attempt, turn.state.chance.draw())
+    child.attempt += 1
+    child.restarts += 1
+    fields = {"reason": reason.words(), "delay_s": round(wait_s, 3), "strategy": str(sup.spec.strategy)}
+    if reason.well and restart_type(child) is Restart.PERMANENT and sup.window.count > 1:
+        fields["warning"] = "it keeps ending normally and is permanent: transient may be meant"  # D8
+    record(turn, child, "agent.restarting" if isinstance(child, Worker) else "supervisor.restarting", **fields)
+    if sup.spec.strategy is Strategy.ONE_FOR_ONE:
+        if wait_s:
+            _wait(turn, sup, child, wait_s)
+        else:
+            begin(turn, child)
+        return
+    _regroup(turn, sup, child, wait_s)
+
+
+def _regroup(turn: Turn, sup: Supervisor, child: AnyNode, wait_s: float) -> None:
+    """Stop the group in reverse, wait, start it in order (T2, T3). A retry starts from the sibling that failed (T6)."""
+    names = group(sup.spec.strategy, list(sup.children), child.name)
+    sup.doing, sup.since = Doing.REGROUPING, turn.now
+    sup.to_stop.clear()
+    sup.to_stop.extend(name for name in reversed(names) if sup.children[name].alive)
+    sup.to_start.clear()
+    sup.to_start.extend(names)
+    sup.failed[:] = [name for name in sup.failed if name not in names]
+    record(turn, sup, "supervisor.regrouping", failed=child.path, group=[sup.children[name].path for name in names])
+    if wait_s:
+        _wait(turn, sup, child, wait_s)
+        sup.waits_for = child.name
+    go_on(turn, sup)
+
+
+def _wait(turn: Turn, sup: Supervisor, child: AnyNode, wait_s: float) -> None:
+    child.due_at = turn.now + wait_s
+    sup.window.pause(turn.now)
+    if isinstance(child, Worker):
+        workers.change(turn, child, Input.DELAY)
+    else:
+        child.waiting = True
+    turn.effects.append(do.SetTimer(f"wait||{child.path}", child.due_at))
+
+
+def leave_waiting(turn: Turn, node: AnyNode) -> bool:
+    """End its back-off, if it is in one."""
+    if node.due_at is None or node.parent is None:
+        return False
+    node.due_at = None
+    node.parent.window.resume(turn.now)
+    if node.parent.waits_for == node.name:
+        node.parent.waits_for = None
+    turn.effects.append(do.CancelTimer(f"wait||{node.path}"))
+    if isinstance(node, Worker):
+        workers.change(turn, node, Input.REST)
+    else:
+        node.waiting = False
+    return True
+
+
+def waited(turn: Turn, node: AnyNode) -> None:
+    """The back-off of ``node`` is over."""
+    parent = node.parent
+    if parent is None:
+        return
+    with_group = parent.waits_for == node.name
+    if leave_waiting(turn, node):
+        go_on(turn, parent) if with_group else begin(turn, node)
+
+
+def _give_up(turn: Turn, sup: Supervisor, child: AnyNode, reason: Reason) -> None:
+    last = f"{child.path} {reason.words()}"
+    text = f"{sup.window.count} restarts in {sup.spec.period_s:g} s; the last: {last}"
+    record(turn, sup, "supervisor.gave_up", reason=text)
+    settle(turn, child, Life.DOWN)
+    end = Reason("shutdown", text=text) if sup.spec.otp_strict else Reason("gave_up", text=text)  # I3, D3
+    stop(turn, sup, text, end=end)
+
+
+# ---- one child at a time
+
+
+def go_on(turn: Turn, sup: Supervisor) -> None:
+    """Take the next child in hand, or finish what the supervisor was doing."""
+    while sup.in_hand is None:
+        if sup.to_stop:
+            _stop_next(turn, sup, sup.children.get(sup.to_stop.popleft()))
+        elif sup.waits_for is not None:
+            return  # the group waits in back-off with the child that failed
+        elif sup.to_start:
+            _start_next(turn, sup, sup.children.get(sup.to_start.popleft()))
+        else:
+            _finish(turn, sup)
+            return
+
+
+def _stop_next(turn: Turn, sup: Supervisor, child: AnyNode | None) -> None:
+    if child is None:
+        return
+    if child.alive:
+        sup.in_hand, sup.stopping_in_hand = child.name, True
+        stop(turn, child, "its supervisor stops it" if sup.doing is Doing.STOPPING else "its group is restarted")
+        return
+    leave_waiting(turn, child)
+    come_to_rest(turn, child, Wish.NONE)
+
+
+def _start_next(turn: Turn, sup: Supervisor, child: AnyNode | None) -> None:
+    if child is None or child.alive or (child.held and not sup.spec.otp_strict):
+        return
+    if sup.doing is Doing.REGROUPING and isinstance(child, Worker) and child.life is Life.GAVE_UP:
+        return  # D12: its code cannot be loaded; an operator starts it again
+    sup.in_hand, sup.stopping_in_hand = child.name, False
+    begin(turn, child)
+
+
+def _finish(turn: Turn, sup: Supervisor) -> None:
+    match sup.doing:
+        case Doing.STARTING | Doing.REGROUPING:
+            first = sup.doing is Doing.STARTING
+            sup.doing, sup.since = Doing.SERVING, turn.now
+            record(turn, sup, "supervisor.ready")
+            if first:
+                _came_up(turn, sup)
+            _look_at_failed(turn, sup)
+        case Doing.STOPPING:
+            reason = sup.end or Reason("shutdown")
+            sup.doing, sup.end, sup.since = Doing.NOTHING, None, turn.now
+            record(turn, sup, "supervisor.ended", reason=reason.words())
+            _ended(turn, sup, reason)
+        case Doing.SERVING | Doing.NOTHING:
+            return
+
+
+def _look_at_failed(turn: Turn, sup: Supervisor) -> None:
+    """Children that ended while another was in hand."""
+    while sup.failed and sup.doing is Doing.SERVING:
+        child = sup.children.get(sup.failed.pop(0))
+        if child is not None and not child.alive and child.due_at is None and child.reason is not None:
+            _judge(turn, sup, child, child.reason)

@@ -1,0 +1,155 @@
+"""What is: the nodes of the tree, and the state that ``step`` changes in place.
+
+A node belongs to one supervisor and is named by its path. ``Doing`` of a supervisor says which stretch of work it is
+in; its lists ``to_stop`` and ``to_start`` are what is left of that work, and one child at most is in hand (S1, S4).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from dataclasses import dataclass, field
+from typing import cast
+
+from agenthost.core.backoff import Chance
+from agenthost.core.effects import Effect
+from agenthost.core.intensity import Window
+from agenthost.core.life import WITH_PROCESS, Life
+from agenthost.core.reason import Reason
+from agenthost.core.spec import ChildSpec, SupervisorSpec, WorkerSpec
+
+
+class Doing(enum.StrEnum):
+    """What a supervisor is doing."""
+
+    NOTHING = "down"
+    STARTING = "starting"  # its children, in order, for the first time (S1)
+    SERVING = "ready"
+    REGROUPING = "regrouping"  # stopping and starting a group (T2, T3)
+    STOPPING = "stopping"  # everything, in reverse (S4); nothing restarts any more (S11)
+
+
+class Wish(enum.StrEnum):
+    """What an operator wants of a node that is on its way down."""
+
+    NONE = "none"
+    STAY_DOWN = "stay_down"
+    COME_BACK = "come_back"
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    path: str
+    parent: Supervisor | None
+    since: float = 0.0
+    reason: Reason | None = None
+    """Why it last ended."""
+    restarts: int = 0
+    """Restarts by its supervisor since the host started."""
+    attempt: int = 0
+    """Restarts since it was last calm; the rung of the back-off."""
+    up_at: float | None = None
+    """When it last became ready; None once that has been used."""
+    due_at: float | None = None
+    """When the back-off it waits in ends."""
+    held: bool = False
+    """An operator stopped it: group restarts leave it down (D4)."""
+    wish: Wish = Wish.NONE
+    ops: list[tuple[int, str]] = field(default_factory=list)
+    """Commands (op, verb) to be answered when it is up or down."""
+
+    @property
+    def name(self) -> str:
+        return self.path.rsplit("/", 1)[1]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Worker(Node):
+    spec: WorkerSpec
+    life: Life = Life.DOWN
+    n: int = 0
+    """Number of its current or last incarnation; 0 before the first."""
+    cause: Reason | None = None
+    """Why we end it; outranks what its exit status will say."""
+    climbed: list[tuple[str, float]] = field(default_factory=list)
+    """How far the stop ladder was climbed: (word, time)."""
+
+    @property
+    def alive(self) -> bool:
+        return self.life in WITH_PROCESS
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Supervisor(Node):
+    spec: SupervisorSpec
+    window: Window
+    children: dict[str, AnyNode] = field(default_factory=dict)
+    doing: Doing = Doing.NOTHING
+    waiting: bool = False
+    """It has ended and its own supervisor lets it wait in back-off."""
+    resting: Life = Life.DOWN
+    """How it is shown while it does nothing: down, done or gave_up."""
+    to_stop: deque[str] = field(default_factory=deque)
+    to_start: deque[str] = field(default_factory=deque)
+    in_hand: str | None = None
+    """The one child it waits for, to end if ``stopping_in_hand``, else to come up."""
+    stopping_in_hand: bool = False
+    waits_for: str | None = None
+    """The child in back-off that a group restart waits with."""
+    failed: list[str] = field(default_factory=list)
+    """Children that ended while something else was in hand; looked at when that is over."""
+    end: Reason | None = None
+    """With what it ends once everything is stopped."""
+
+    @property
+    def alive(self) -> bool:
+        return self.doing is not Doing.NOTHING
+
+
+AnyNode = Worker | Supervisor
+
+
+class State:
+    """Everything the core knows. ``prefix`` is put before every path, "" for the users' tree."""
+
+    def __init__(self, spec: SupervisorSpec, *, seed: int = 0, prefix: str = "") -> None:
+        self.nodes: dict[str, AnyNode] = {}
+        self.chance = Chance(seed)
+        self.last_n = 0
+        self.halting = False
+        self.root = self._supervisor(spec, prefix or "/", None)
+
+    def plant(self, spec: ChildSpec, parent: Supervisor) -> AnyNode:
+        """Put a child, and all below it, into the tree."""
+        path = parent.path.rstrip("/") + "/" + spec.name
+        if isinstance(spec, SupervisorSpec):
+            return self._supervisor(spec, path, parent)
+        node = Worker(path=path, parent=parent, spec=spec)
+        self.nodes[path] = node
+        return node
+
+    def drop(self, node: AnyNode) -> None:
+        """Forget a child and its spec (R3)."""
+        if isinstance(node, Supervisor):
+            for child in list(node.children.values()):
+                self.drop(child)
+        if node.parent is not None:
+            node.parent.children.pop(node.name, None)
+        self.nodes.pop(node.path, None)
+
+    def _supervisor(self, spec: SupervisorSpec, path: str, parent: Supervisor | None) -> Supervisor:
+        window = Window(spec.intensity, spec.period_s, whole_seconds=spec.otp_strict)
+        node = Supervisor(path=path, parent=parent, spec=spec, window=window)
+        self.nodes[path] = node
+        for child in spec.children:
+            node.children[child.name] = self.plant(child, node)
+        return node
+
+
+class Turn:
+    """One move: the state, the time, and the effects so far."""
+
+    __slots__ = ("effects", "now", "state")
+
+    def __init__(self, state: State, now: float) -> None:
+        self.state, self.now, self.effects = state, now, cast(list[Effect], [])

@@ -1,0 +1,70 @@
+"""What there is to see: the tree as rows of plain data, in start order, depth first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agenthost.core.life import Life
+from agenthost.core.tree import AnyNode, Doing, State, Supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    path: str
+    kind: str
+    """"worker" or "supervisor"."""
+    state: str
+    n: int
+    """Incarnation; 0 for a supervisor."""
+    restarts: int
+    since: float
+    """When it came into this state, on the core's clock."""
+    reason: str | None
+    """Why it last ended, in words."""
+    due_at: float | None
+    """When its back-off ends."""
+    held: bool
+    restart: str
+    strategy: str | None
+    depth: int
+
+
+def rows(state: State) -> Iterator[Row]:
+    yield from _rows(state.root, 0)
+
+
+def _rows(node: AnyNode, depth: int) -> Iterator[Row]:
+    is_supervisor = isinstance(node, Supervisor)
+    yield Row(
+        path=node.path,
+        kind="supervisor" if is_supervisor else "worker",
+        state=shown(node),
+        n=0 if isinstance(node, Supervisor) else node.n,
+        restarts=node.restarts,
+        since=node.since,
+        reason=node.reason.words() if node.reason else None,
+        due_at=node.due_at,
+        held=node.held,
+        restart=str(node.spec.restart),
+        strategy=str(node.spec.strategy) if isinstance(node, Supervisor) else None,
+        depth=depth,
+    )
+    if isinstance(node, Supervisor):
+        for child in node.children.values():
+            yield from _rows(child, depth + 1)
+
+
+def shown(node: AnyNode) -> str:
+    """One of the states of the command line."""
+    if not isinstance(node, Supervisor):
+        return str(node.life)
+    match node.doing:
+        case Doing.NOTHING:
+            return str(Life.WAITING if node.waiting else node.resting)
+        case Doing.REGROUPING:
+            return "starting"
+        case Doing.STOPPING:
+            return "asked"
+        case _:
+            return str(node.doing)

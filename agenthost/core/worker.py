@@ -1,0 +1,175 @@
+"""A worker's life, carried out: the actions of the table in ``life`` become effects, timers and news.
+
+What a supervisor does with the news is in ``supervisor``; it hands in ``News`` so that the two files do not need each
+other.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from agenthost.core import effects as do
+from agenthost.core.life import Action, Input, Life, move
+from agenthost.core.reason import Reason
+from agenthost.core.spec import Shutdown
+from agenthost.core.tree import Turn, Worker
+
+OVERDUE_S = 10.0
+"""A cell that is not empty this long after KILL is stuck."""
+IGNORE_GRACE_S = 5.0
+HURRY_GRACE_S = 2.0
+
+
+class News(Protocol):
+    def came_up(self, turn: Turn, child: Worker) -> None: ...
+
+    def ended(self, turn: Turn, child: Worker, reason: Reason) -> None: ...
+
+
+def timer(kind: str, worker: Worker) -> str:
+    """Timers carry the incarnation, so a late one cannot hit the next."""
+    return f"{kind}|{worker.n}|{worker.path}"
+
+
+def begin(turn: Turn, worker: Worker, news: News) -> None:
+    turn.state.last_n += 1
+    worker.n = turn.state.last_n
+    worker.cause, worker.up_at, worker.climbed, worker.held = None, None, [], False
+    feed(turn, worker, Input.BEGIN, news)
+
+
+def ask(turn: Turn, worker: Worker, why: str, news: News) -> None:
+    """Start down the ladder, as the spec's ``shutdown`` says (S6 to S8)."""
+    if worker.spec.shutdown.brutal:
+        kill(turn, worker, Reason("killed", text=why), news)
+        return
+    if worker.life in (Life.STARTING, Life.READY):
+        _climb(turn, worker, worker.spec.shutdown)
+    feed(turn, worker, Input.ASK, news, why=why)
+
+
+def hurry(turn: Turn, worker: Worker, news: News) -> None:
+    """TERM now, KILL soon."""
+    if worker.life in (Life.STARTING, Life.READY, Life.ASKED):
+        _set(turn, worker, "kill", HURRY_GRACE_S)
+    feed(turn, worker, Input.TERM, news)
+
+
+def kill(turn: Turn, worker: Worker, cause: Reason, news: News) -> None:
+    if worker.life not in (Life.KILLING, Life.STUCK):
+        worker.cause = cause
+    feed(turn, worker, Input.KILL, news)
+
+
+def exited(turn: Turn, worker: Worker, reason: Reason, news: News) -> None:
+    """The main process is gone. What it ended of is decided here, once."""
+    if worker.reason is None:
+        worker.reason = _verdict(worker, reason)
+    record(turn, worker, "agent.exited", reason=worker.reason.words(), status=reason.words(), trace=reason.trace)
+    feed(turn, worker, Input.EXITED, news)
+
+
+def timed(turn: Turn, worker: Worker, kind: str, news: News) -> None:
+    """A timer of this incarnation ran out."""
+    match kind:
+        case "term":
+            feed(turn, worker, Input.TERM, news)
+        case "kill":
+            waited_s = turn.now - worker.climbed[0][1] if worker.climbed else 0.0
+            kill(turn, worker, Reason("killed", text=f"did not stop within {waited_s:.3g} s"), news)
+        case "start":
+            if worker.life is Life.STARTING:
+                text = f"not ready within {worker.spec.start_timeout_s:g} s"
+                kill(turn, worker, Reason("start_timeout", text=text), news)
+        case "overdue":
+            feed(turn, worker, Input.OVERDUE, news)
+
+
+def feed(turn: Turn, worker: Worker, what: Input, news: News, *, why: str = "") -> None:
+    """One move of the table, and its actions."""
+    for action in change(turn, worker, what):
+        _act(turn, worker, action, news, why)
+
+
+def change(turn: Turn, worker: Worker, what: Input) -> tuple[Action, ...]:
+    """One move of the table; between lives without a process there are no actions."""
+    before = worker.life
+    worker.life, actions = move(before, what, who=worker.path)
+    if worker.life is not before:
+        worker.since = turn.now
+    return actions
+
+
+def record(turn: Turn, worker: Worker, name: str, **fields: object) -> None:
+    turn.effects.append(do.Record(name, worker.path, {"incarnation": worker.n, **fields}))
+
+
+def _act(turn: Turn, worker: Worker, action: Action, news: News, why: str) -> None:
+    match action:
+        case Action.BIRTH:
+            worker.reason = None
+            record(turn, worker, "agent.starting")
+            turn.effects.append(do.Birth(worker.path, worker.n))
+            if worker.spec.start_timeout_s is not None:
+                _set(turn, worker, "start", worker.spec.start_timeout_s)
+        case Action.TELL_READY:
+            _cancel(turn, worker, "start")
+            worker.up_at = turn.now
+            record(turn, worker, "agent.ready")
+            news.came_up(turn, worker)
+        case Action.ASK:
+            grace = worker.spec.shutdown.grace_s
+            worker.climbed.append(("asked", turn.now))
+            record(turn, worker, "agent.asked", why=why)
+            turn.effects.append(do.Ask(worker.path, worker.n, why, grace))
+        case Action.TERMINATE:
+            worker.climbed.append(("TERM", turn.now))
+            record(turn, worker, "agent.terminating")
+            turn.effects.append(do.Terminate(worker.path, worker.n))
+        case Action.KILL | Action.SWEEP:
+            if action is Action.KILL:
+                worker.climbed.append(("KILL", turn.now))
+            turn.effects.append(do.Kill(worker.path, worker.n))
+            _set(turn, worker, "overdue", OVERDUE_S)
+        case Action.TELL_STUCK:
+            record(turn, worker, "agent.stuck")
+        case Action.TELL_ENDED:
+            for kind in ("start", "term", "kill", "overdue"):
+                _cancel(turn, worker, kind)
+            reason = worker.reason or Reason("killed")
+            record(turn, worker, "agent.ended", reason=reason.words())
+            news.ended(turn, worker, reason)
+
+
+def ignored(turn: Turn, worker: Worker, news: News) -> None:
+    """S3: it will end by itself; if it does not, the ladder helps."""
+    if worker.life is Life.STARTING:
+        worker.cause = Reason("ignore")
+        _climb(turn, worker, Shutdown(IGNORE_GRACE_S))
+    feed(turn, worker, Input.IGNORED, news, why="it said there is nothing to do")
+
+
+def _verdict(worker: Worker, reason: Reason) -> Reason:
+    if worker.cause is not None:
+        return worker.cause
+    if worker.life in (Life.ASKED, Life.TERMINATING) and (
+        reason.kind == "normal" or (reason.kind == "signal" and worker.life is Life.TERMINATING)
+    ):
+        return Reason("shutdown")
+    if worker.life is Life.STARTING and reason.kind == "normal":
+        return Reason("start_failed", text="it ended normally before it was ready")
+    return reason
+
+
+def _climb(turn: Turn, worker: Worker, shutdown: Shutdown) -> None:
+    if shutdown.grace_s is not None:
+        _set(turn, worker, "term", shutdown.grace_s * Shutdown.TERM_SHARE)
+        _set(turn, worker, "kill", shutdown.grace_s)
+
+
+def _set(turn: Turn, worker: Worker, kind: str, after_s: float) -> None:
+    turn.effects.append(do.SetTimer(timer(kind, worker), turn.now + after_s))
+
+
+def _cancel(turn: Turn, worker: Worker, kind: str) -> None:
+    turn.effects.append(do.CancelTimer(timer(kind, worker)))

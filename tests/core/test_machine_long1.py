@@ -1,0 +1,120 @@
+"""The composed core under random histories: whatever happens, in whatever order, the invariants of ``World`` hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as some
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from agenthost.core import events as on
+from agenthost.core.reason import Reason
+from agenthost.core.spec import Backoff, ChildSpec, Restart, Shutdown, Strategy, SupervisorSpec, WorkerSpec
+from tests.core.world import CRASH, NORMAL, World, cannot_be_loaded, fails_to_start, ignores, never_ready, ready_at_once
+
+BEHAVIOURS = [ready_at_once, ready_at_once, ready_at_once, never_ready, fails_to_start, ignores, cannot_be_loaded]
+REASONS = [NORMAL, CRASH, Reason("signal", 11), Reason("out_of_memory")]
+
+backoffs = some.sampled_from([None, Backoff(initial_s=1.0, jitter=0.5), Backoff(initial_s=0.1, max_s=1.0)])
+shutdowns = some.sampled_from([Shutdown(), Shutdown(0.0), Shutdown(None), Shutdown(brutal=True), Shutdown(60.0)])
+
+
+@some.composite
+def trees(draw: Any, depth: int = 0) -> SupervisorSpec:
+    children: list[ChildSpec] = []
+    for number in range(draw(some.integers(0, 4 if depth else 5))):
+        if depth < 2 and draw(some.integers(0, 3)) == 0:
+            inner: SupervisorSpec = draw(trees(depth + 1))
+            children.append(
+                SupervisorSpec(
+                    f"s{number}", inner.children, inner.strategy, inner.intensity, inner.period_s,
+                    draw(some.sampled_from(Restart)), inner.otp_strict, draw(backoffs),
+                )
+            )  # fmt: skip
+        else:
+            children.append(
+                WorkerSpec(
+                    f"w{number}", draw(some.sampled_from(Restart)), draw(shutdowns),
+                    draw(some.sampled_from([None, 5.0])), draw(backoffs),
+                )
+            )  # fmt: skip
+    return SupervisorSpec(
+        "root", tuple(children), draw(some.sampled_from(Strategy)), draw(some.integers(0, 4)),
+        draw(some.floats(0.5, 30)), otp_strict=draw(some.booleans()),
+    )  # fmt: skip
+
+
+class Core(RuleBasedStateMachine):
+    """Runs one tree through crashes, hangs, commands and time; ``World.check`` judges after every event."""
+
+    @initialize(tree=trees(), stubborn=some.floats(0, 1), data=some.data(), seed=some.integers(0, 2**32))
+    def boot(self, tree: SupervisorSpec, stubborn: float, data: some.DataObject, seed: int) -> None:
+        self.world = World(tree, seed=seed)
+        self.paths = list(self.world.state.nodes)
+        for path in self.paths:
+            self.world.behave[path] = data.draw(some.lists(some.sampled_from(BEHAVIOURS), max_size=6))
+            if data.draw(some.floats(0, 1)) < stubborn / 2:
+                self.world.stubborn.add(path)
+        self.commands = 0
+        self.world.boot()
+
+    def some_process(self, data: some.DataObject) -> Any:
+        return self.world.processes[data.draw(some.sampled_from(sorted(self.world.processes)))]
+
+    @precondition(lambda self: self.world.processes)
+    @rule(data=some.data(), reason=some.sampled_from(REASONS))
+    def a_process_ends(self, data: some.DataObject, reason: Reason) -> None:
+        self.world.end(self.some_process(data), reason)
+
+    @precondition(lambda self: self.world.processes)
+    @rule(data=some.data())
+    def a_process_gets_ready_late_or_twice(self, data: some.DataObject) -> None:
+        ready_at_once(self.world, self.some_process(data))
+
+    @precondition(lambda self: self.world.processes)
+    @rule(data=some.data())
+    def the_host_finds_a_fault(self, data: some.DataObject) -> None:
+        process = self.some_process(data)
+        self.world.tell(on.Fault(process.path, process.n, Reason("silent", text="no beat for 60 s")))
+
+    @rule(data=some.data(), n=some.integers(0, 50), reason=some.sampled_from(REASONS))
+    def news_of_an_old_incarnation_arrives(self, data: some.DataObject, n: int, reason: Reason) -> None:
+        if n not in self.world.processes:
+            path = data.draw(some.sampled_from(self.paths))
+            self.world.tell(data.draw(some.sampled_from([on.Ready(path, n), on.Exited(path, n, reason)])))
+
+    @precondition(lambda self: self.world.ended is None)
+    @rule(data=some.data(), verb=some.sampled_from(["start", "stop", "restart", "kill"]))
+    def an_operator_commands(self, data: some.DataObject, verb: str) -> None:
+        self.commands += 1
+        self.world.command(verb, data.draw(some.sampled_from(self.paths)))
+
+    @rule(seconds=some.floats(0, 40))
+    def time_passes(self, seconds: float) -> None:
+        self.world.pass_time(seconds)
+
+    @precondition(lambda self: self.world.ended is None)
+    @rule(how=some.sampled_from(["ask", "hurry", "kill"]))
+    def the_host_is_halted(self, how: str) -> None:
+        self.world.halt(how)
+
+    @invariant()
+    def what_has_ended_stays_ended(self) -> None:
+        if hasattr(self, "world") and self.world.ended is not None:
+            assert not self.world.processes
+            assert not [timer for timer in self.world.timers if timer.startswith("wait")]
+
+    def teardown(self) -> None:
+        """However it stands, KILL ends everything and every command has its answer."""
+        if not hasattr(self, "world"):
+            return
+        if self.world.ended is None:
+            self.world.halt("kill")
+        self.world.pass_time(1)
+        assert self.world.ended is not None
+        assert len(self.world.answers) == self.commands
+
+
+TestCore = Core.TestCase
+TestCore.settings = settings(max_examples=2500, stateful_step_count=60, deadline=None)

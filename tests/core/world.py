@@ -1,0 +1,210 @@
+"""A world around the core in which processes are values: the honest minimum a host does, on a virtual clock.
+
+``World`` births at once and lets a test decide what each incarnation does next. It is the judge as well: it asserts
+after every event that the core asked for nothing that cannot be.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agenthost.core import effects as do
+from agenthost.core import events as on
+from agenthost.core.reason import Reason
+from agenthost.core.spec import SupervisorSpec
+from agenthost.core.step import step
+from agenthost.core.tree import State, Worker
+
+CRASH = Reason("exit", 1)
+NORMAL = Reason("normal")
+
+Behaviour = Callable[["World", "Process"], None]
+
+
+def ready_at_once(world: World, process: Process) -> None:
+    world.tell(on.Ready(process.path, process.n))
+
+
+def never_ready(world: World, process: Process) -> None:
+    """Hangs while starting."""
+
+
+def fails_to_start(world: World, process: Process) -> None:
+    world.end(process, Reason("start_failed", text="no"))
+
+
+def cannot_be_loaded(world: World, process: Process) -> None:
+    world.end(process, Reason("bad_code", text="SyntaxError"))
+
+
+def ignores(world: World, process: Process) -> None:
+    world.tell(on.Ignored(process.path, process.n))
+    if process.n in world.processes:
+        world.end(process, NORMAL)
+
+
+@dataclass(slots=True)
+class Process:
+    path: str
+    n: int
+    obeys: bool = True
+    """Ends at once when asked; else only TERM or KILL ends it."""
+    obeys_term: bool = True
+    dying: bool = False
+    killed: bool = False
+
+
+@dataclass
+class World:
+    spec: SupervisorSpec
+    seed: int = 0
+    behave: dict[str, list[Behaviour]] = field(default_factory=dict)
+    """What the next incarnations of a path do at birth; then ready at once."""
+    stubborn: set[str] = field(default_factory=set)
+    """Paths that only KILL ends."""
+    undead: set[str] = field(default_factory=set)
+    """Paths whose cell does not empty."""
+
+    def __post_init__(self) -> None:
+        self.state = State(self.spec, seed=self.seed)
+        self.now = 1000.0
+        self.processes: dict[int, Process] = {}
+        self.timers: dict[str, float] = {}
+        self.log: list[tuple[str, str]] = []
+        """("birth", path), ("ended", path), ... in order."""
+        self.answers: dict[int, do.Answer] = {}
+        self.records: list[do.Record] = []
+        self.ended: Reason | None = None
+        self._inbox: list[on.Event] = []
+        self._busy = False
+        self._ops = itertools.count(1)
+
+    # -- what a test does
+
+    def boot(self) -> World:
+        self.tell(on.Boot())
+        return self
+
+    def crash(self, path: str, reason: Reason = CRASH) -> None:
+        self.end(self.process(path), reason)
+
+    def command(self, verb: str, path: str) -> do.Answer | None:
+        op = next(self._ops)
+        self.tell(on.Command(op, verb, path, "a test"))  # type: ignore[arg-type]
+        return self.answers.get(op)
+
+    def halt(self, how: str = "ask") -> None:
+        self.tell(on.Halt(how, "a test"))  # type: ignore[arg-type]
+
+    def pass_time(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.timers:
+            name, at = min(self.timers.items(), key=lambda item: (item[1], item[0]))
+            if at > until:
+                break
+            self.now = max(self.now, at)
+            del self.timers[name]
+            self.tell(on.Due(name))
+        self.now = until
+
+    # -- what a test sees
+
+    def process(self, path: str) -> Process:
+        [process] = [process for process in self.processes.values() if process.path == path]
+        return process
+
+    def running(self) -> list[str]:
+        return sorted(process.path for process in self.processes.values())
+
+    def births(self, path: str) -> int:
+        return self.log.count(("birth", path))
+
+    def since(self, mark: int) -> list[tuple[str, str]]:
+        return self.log[mark:]
+
+    @property
+    def mark(self) -> int:
+        return len(self.log)
+
+    # -- what a host does
+
+    def tell(self, event: on.Event) -> None:
+        """Events are taken one after another, as the host's loop does, also those that effects cause."""
+        self._inbox.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._inbox:
+                event = self._inbox.pop(0)
+                if isinstance(event, on.Emptied):
+                    self.log.append(("ended", event.path))
+                    del self.processes[event.n]
+                for effect in step(self.state, event, self.now):
+                    self._carry_out(effect)
+                self.check()
+        finally:
+            self._busy = False
+
+    def end(self, process: Process, reason: Reason) -> None:
+        """The main process ends; its cell is empty once the core said KILL."""
+        if process.dying:
+            return
+        process.dying = True
+        self.log.append(("exit", process.path))
+        self.tell(on.Exited(process.path, process.n, reason))
+
+    def check(self) -> None:
+        """Invariants that hold after every event."""
+        paths = self.running()
+        assert len(paths) == len(set(paths)), f"two processes of one agent: {paths}"
+        for process in self.processes.values():
+            node = self.state.nodes.get(process.path)
+            assert isinstance(node, Worker), f"{process.path} runs and is not in the tree"
+            assert node.alive and node.n == process.n, f"{process.path} runs as {process.n}, the core has {node.n}"
+        for node in self.state.nodes.values():
+            if isinstance(node, Worker) and node.alive:
+                assert node.n in self.processes, f"{node.path} is {node.life} and has no process"
+
+    def _carry_out(self, effect: do.Effect) -> None:
+        match effect:
+            case do.Birth(path=path, n=n):
+                assert n not in self.processes
+                process = Process(path, n, obeys=path not in self.stubborn, obeys_term=path not in self.stubborn)
+                self.processes[n] = process
+                self.log.append(("birth", path))
+                todo = self.behave.get(path)
+                (todo.pop(0) if todo else ready_at_once)(self, process)
+            case do.Ask(path=path, n=n):
+                self.log.append(("ask", path))
+                if self.processes[n].obeys:
+                    self.end(self.processes[n], NORMAL)
+            case do.Terminate(path=path, n=n):
+                self.log.append(("term", path))
+                if self.processes[n].obeys_term:
+                    self.end(self.processes[n], Reason("signal", 15))
+            case do.Kill(path=path, n=n):
+                self.log.append(("kill", path))
+                process = self.processes[n]
+                if path not in self.undead and not process.killed:
+                    process.killed = True
+                    self.end(process, Reason("signal", 9))
+                    self.tell(on.Emptied(path, n))
+            case do.SetTimer(timer=timer, at=at):
+                self.timers[timer] = at
+            case do.CancelTimer(timer=timer):
+                self.timers.pop(timer, None)
+            case do.Answer(op=op):
+                assert op not in self.answers, f"command {op} was answered twice"
+                self.answers[op] = effect
+            case do.Record():
+                self.records.append(effect)
+            case do.Ended(reason=reason):
+                assert self.ended is None, "the root ended twice"
+                assert not self.processes, f"the root ended and {self.running()} still run"
+                self.ended = reason
+
+
+__all__ = ["CRASH", "NORMAL", "Process", "World"]
