@@ -18,6 +18,8 @@ OVERDUE_S = 10.0
 """A cell that is not empty this long after KILL is stuck."""
 IGNORE_GRACE_S = 5.0
 HURRY_GRACE_S = 2.0
+STOP_SIGNALS = frozenset({1, 2, 3, 10, 12, 15})
+"""HUP INT QUIT USR1 USR2 TERM: what a program is asked to stop by; to end of one of them then is to stop as asked."""
 
 
 class News(Protocol):
@@ -153,7 +155,7 @@ def _verdict(worker: Worker, reason: Reason) -> Reason:
     if worker.cause is not None:
         return worker.cause
     if worker.life in (Life.ASKED, Life.TERMINATING) and (
-        reason.kind == "normal" or (reason.kind == "signal" and worker.life is Life.TERMINATING)
+        reason.kind == "normal" or (reason.kind == "signal" and reason.detail in STOP_SIGNALS)
     ):
         return Reason("shutdown")
     if worker.life is Life.STARTING and reason.kind == "normal":

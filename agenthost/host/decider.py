@@ -1,0 +1,39 @@
+"""Between the core and the owners: events go in one at a time, effects come out in order, each to its one owner."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from agenthost.core.effects import Effect
+from agenthost.core.events import Event
+from agenthost.core.step import step
+from agenthost.core.tree import State
+
+Owners = dict[type[Any], Callable[[Any], None]]
+
+
+class Decider:
+    """``owners`` has an entry for every type of effect. What an owner tells is taken after that."""
+
+    def __init__(self, state: State, owners: Owners, clock: Callable[[], float]) -> None:
+        self.state = state
+        self._owners, self._clock = owners, clock
+        self._inbox: deque[Event] = deque()
+        self._busy = False
+
+    def tell(self, event: Event) -> None:
+        self._inbox.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._inbox:
+                for effect in step(self.state, self._inbox.popleft(), self._clock()):
+                    self._carry_out(effect)
+        finally:
+            self._busy = False
+
+    def _carry_out(self, effect: Effect) -> None:
+        self._owners[type(effect)](effect)

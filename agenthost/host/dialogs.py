@@ -1,0 +1,269 @@
+"""The host's side of the control plane: who speaks is checked, what must arrive is repeated (``protocol/SPEC.md``).
+
+An agent is its token *and* the pid the host started; afterwards its routing id and that pid. Everybody else is an
+operator or nobody. What operators ask is handed to ``on_request``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from agenthost.core import events as on
+from agenthost.core.birth import AgentBirth
+from agenthost.core.life import Life
+from agenthost.core.reason import Reason
+from agenthost.core.tree import State, Worker
+from agenthost.errors import NotPermitted, NotRunning, ProtocolError, UnknownName
+from agenthost.host.incarnation import Incarnation
+from agenthost.host.lookups import Asking, Lookups
+from agenthost.protocol import control as say
+from agenthost.protocol.birth import Probe
+from agenthost.protocol.codec import encode, read_from_peer
+from agenthost.transport.link import RouterLink
+from agenthost.transport.unanswered import Unanswered
+
+GIVE_UP_S = 60.0
+"""Nobody repeats a message to a peer that has not answered for this long: it has gone."""
+PROBE_AFTER_S = 2.0
+"""An agent that has not answered a look-up for this long is asked whether its interpreter runs at all."""
+
+
+class Dialogs:
+    """``may_operate(pid, uid)`` is the kernel's word on operators. ``router`` is None while there is none."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        present: Callable[[str], Incarnation | None],
+        may_operate: Callable[[int, int], bool],
+        on_request: Callable[[bytes, int, say.Request], None],
+        tell: Callable[[on.Event], None],
+        record: Callable[..., None],
+    ) -> None:
+        self._state, self._present, self._may_operate = state, present, may_operate
+        self._on_request, self._tell, self._record = on_request, tell, record
+        self.router: RouterLink | None = None
+        self.counters = {"garbled": 0, "not_permitted": 0, "old_incarnation": 0}
+        self._by_token: dict[bytes, Incarnation] = {}
+        self._by_peer: dict[bytes, Incarnation] = {}
+        self._lookups = Lookups()
+        self._unanswered: Unanswered[tuple[str, bytes | int], tuple[bytes, bytes]] = Unanswered()
+        self._expires: dict[tuple[str, bytes | int], float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_id = 0
+
+    # ---- for the owner of processes
+
+    def expect(self, incarnation: Incarnation) -> None:
+        """It was born: it may say Ready with its token."""
+        self._by_token[incarnation.token] = incarnation
+
+    def ask(self, incarnation: Incarnation) -> None:
+        """Stop, as soon as it can be reached; the core's ladder goes on meanwhile."""
+        if incarnation.peer is None or incarnation.asked is None:
+            return
+        why, grace_s = incarnation.asked
+        stop = say.Stop(id=self._new_id(), reason=why, grace_s=grace_s)
+        self._repeat(("stop", incarnation.n), incarnation.peer, encode(stop))
+
+    def ended(self, incarnation: Incarnation, reason: Reason) -> None:
+        """Its process is gone: whoever looked it up hears of it, whoever waits to is refused."""
+        self._by_token.pop(incarnation.token, None)
+        self._settled(("stop", incarnation.n))
+        open_lookups, hearers = self._lookups.ended(incarnation.n)
+        for asking in open_lookups:
+            self._settled(("expect", asking.ticket))
+            self._refuse(asking.peer, asking.id, NotRunning(f"{incarnation.path} has ended: {reason.words()}"))
+        for peer in hearers:
+            down = say.Down(id=self._new_id(), path=incarnation.path, inc=incarnation.name, reason=reason.words())
+            self._repeat(("down", down.id), peer, encode(down))
+        if incarnation.peer is not None:
+            self._by_peer.pop(incarnation.peer, None)
+            self._lookups.forget(incarnation.peer)
+
+    # ---- from the router
+
+    def heard(self, peer: bytes, uid: int, pid: int, frames: list[bytes]) -> None:
+        try:
+            message = read_from_peer(frames[0])
+        except ProtocolError as error:
+            self.counters["garbled"] += 1
+            self._send(peer, encode(say.Garbled(why=str(error))))
+            return
+        if isinstance(message, say.Ready | say.Ignore | say.Failed):
+            self._introduced(peer, pid, message)
+            return
+        incarnation = self._by_peer.get(peer)
+        if incarnation is not None and incarnation.agent_pid == pid:
+            self._from_agent(peer, incarnation, message)
+        elif self._may_operate(pid, uid):
+            self._from_operator(peer, uid, message)
+        else:
+            self._not_permitted(peer, message)
+
+    def gone(self, peer: bytes) -> None:
+        """Not connected just now. What must arrive is repeated; a client that does not come back is forgotten then."""
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # ---- agents
+
+    def _introduced(self, peer: bytes, pid: int, message: say.Ready | say.Ignore | say.Failed) -> None:
+        incarnation = self._by_token.get(message.token)
+        if incarnation is None or incarnation.agent_pid != pid or incarnation.name != message.inc:
+            self.counters["not_permitted"] += 1
+            why = "not permitted: this token, incarnation and process do not belong together"
+            self._send(peer, encode(say.Garbled(why=why)))
+            return
+        first = incarnation.peer != peer
+        incarnation.peer = peer
+        self._by_peer[peer] = incarnation
+        self._send(peer, encode(say.Welcome(inc=incarnation.name)))
+        if not first:
+            return
+        match message:
+            case say.Ready():
+                self._tell(on.Ready(incarnation.path, incarnation.n))
+                self.ask(incarnation)
+            case say.Ignore():
+                self._tell(on.Ignored(incarnation.path, incarnation.n))
+            case say.Failed(error=error, trace=trace):
+                reason = Reason("start_failed", text=error, trace=trace)
+                incarnation.start_error = reason
+                self._tell(on.Fault(incarnation.path, incarnation.n, reason))
+
+    def _from_agent(self, peer: bytes, incarnation: Incarnation, message: say.FromPeer) -> None:
+        if isinstance(message, say.Stopping | say.Expecting | say.Lookup) and message.inc != incarnation.name:
+            self.counters["old_incarnation"] += 1
+            return
+        match message:
+            case say.Stopping():
+                self._settled(("stop", incarnation.n))
+            case say.Expecting(ticket=ticket, address=address):
+                self._granted(incarnation, ticket, address)
+            case say.Seen(id=id):
+                self._settled(("down", id))
+            case say.Lookup():
+                self._look_up(peer, message, incarnation.path, incarnation.name)
+            case say.Request(id=id):
+                self._refuse(peer, id, NotPermitted("an agent cannot operate its host", hint="ask from outside"))
+
+    def _from_operator(self, peer: bytes, uid: int, message: say.FromPeer) -> None:
+        match message:
+            case say.Seen(id=id):
+                self._settled(("down", id))
+            case say.Lookup():
+                self._look_up(peer, message, f"client:{uid}", "")
+            case say.Request():
+                self._on_request(peer, uid, message)
+            case _:
+                self.counters["garbled"] += 1
+                self._send(peer, encode(say.Garbled(why="only an agent says that")))
+
+    def _not_permitted(self, peer: bytes, message: say.FromPeer) -> None:
+        self.counters["not_permitted"] += 1
+        error = NotPermitted(
+            "cannot speak to this host: this process is neither an agent nor an operator",
+            hint="operators are outside the host's processes and listed under 'operators' in its config",
+        )
+        if isinstance(message, say.Request | say.Lookup):
+            self._refuse(peer, message.id, error)
+        else:
+            self._send(peer, encode(say.Garbled(why=str(error))))
+
+    # ---- look-ups
+
+    def _look_up(self, peer: bytes, lookup: say.Lookup, caller: str, caller_inc: str) -> None:
+        if (frame := self._lookups.answer_again(peer, lookup.id)) is not None:
+            self._send(peer, frame)
+            return
+        if self._lookups.is_open(peer, lookup.id):
+            return  # the callee has not answered yet
+        try:
+            callee = self._reachable(lookup.path)
+        except (NotRunning, UnknownName) as error:
+            self._refuse(peer, lookup.id, error)
+            return
+        assert callee.peer is not None
+        asking = self._lookups.begin(peer, lookup.id, callee.n)
+        expect = say.Expect(ticket=asking.ticket, caller=caller, caller_inc=caller_inc)
+        self._repeat(("expect", asking.ticket), callee.peer, encode(expect))
+        asyncio.get_running_loop().call_later(PROBE_AFTER_S, self._probe, callee, asking)
+
+    def _reachable(self, path: str) -> Incarnation:
+        node = self._state.nodes.get(path)
+        if node is None:
+            raise UnknownName(f"there is no {path}")
+        if not isinstance(node, Worker):
+            raise NotRunning(f"{path} is a supervisor and takes no messages")
+        if not isinstance(node.spec.birth, AgentBirth):
+            raise NotRunning(f"{path} is a program and takes no messages", hint="give it a protocol, such as lines")
+        incarnation = self._present(path)
+        if node.life is not Life.READY or incarnation is None or incarnation.peer is None or incarnation.exited:
+            last = f"; it last ended: {node.reason.words()}" if node.reason else ""
+            raise NotRunning(f"{path} is {node.life}{last}")
+        return incarnation
+
+    def _granted(self, callee: Incarnation, ticket: bytes, address: str) -> None:
+        self._settled(("expect", ticket))
+        asking = self._lookups.granted(ticket, callee.n)
+        if asking is None:
+            return
+        callee.address = address
+        found = say.Found(id=asking.id, path=callee.path, inc=callee.name, address=address, ticket=ticket)
+        frame = encode(found)
+        self._lookups.answered(asking, frame)
+        self._send(asking.peer, frame)
+
+    def _probe(self, callee: Incarnation, asking: Asking) -> None:
+        """A turn in hand may last; an interpreter that does not run must not be mistaken for one."""
+        if callee.exited or callee.born is None or not self._lookups.is_open(asking.peer, asking.id):
+            return
+        try:
+            callee.born.birth_socket.send(encode(Probe(id=self._new_id())))
+        except OSError:
+            return  # it is ending, or has not read earlier probes: its pidfd and its beats tell the rest
+
+    # ---- saying
+
+    def _refuse(self, peer: bytes, id: int, error: NotRunning | UnknownName | NotPermitted) -> None:
+        self._send(peer, encode(say.Refused(id=id, code=error.code, why=error.message, hint=error.hint)))
+
+    def _send(self, peer: bytes, frame: bytes) -> None:
+        if self.router is not None:
+            self.router.send(peer, [frame])
+
+    def _repeat(self, key: tuple[str, bytes | int], peer: bytes, frame: bytes) -> None:
+        now = time.monotonic()
+        self._unanswered.ask(key, (peer, frame), now)
+        self._expires[key] = now + GIVE_UP_S
+        self._send(peer, frame)
+        self._arm()
+
+    def _settled(self, key: tuple[str, bytes | int]) -> None:
+        self._unanswered.answered(key)
+        self._expires.pop(key, None)
+
+    def _arm(self) -> None:
+        due = self._unanswered.next_due()
+        if due is not None and self._timer is None:
+            delay_s = max(0.0, due - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._send_again)
+
+    def _send_again(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        for key in [key for key, at in self._expires.items() if at <= now]:
+            self._settled(key)
+        for peer, frame in self._unanswered.due(now):
+            self._send(peer, frame)
+        self._arm()
+
+    def _new_id(self) -> int:
+        self._last_id += 1
+        return self._last_id

@@ -1,0 +1,374 @@
+"""The host: its parts put together, its start, its end. Everything it decides is decided in ``core``.
+
+Two trees run side by side on the same core: ``.system`` (router, logger) and the users'. Both start together; the
+users' ends first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from typing import Any
+
+from agenthost import kernel
+from agenthost.config.model import HostConfig
+from agenthost.containment import births, sweep, tiers
+from agenthost.core import effects as do
+from agenthost.core import events as on
+from agenthost.core.reason import Reason
+from agenthost.core.tree import State, Worker
+from agenthost.errors import ProtocolError
+from agenthost.host import system
+from agenthost.host.chronicle import Chronicle, Terminal
+from agenthost.host.decider import Decider, Owners
+from agenthost.host.dialogs import Dialogs
+from agenthost.host.guard import Guard
+from agenthost.host.home import Home
+from agenthost.host.operators import Operators
+from agenthost.host.processes import Processes
+from agenthost.host.status import Status
+from agenthost.host.timers import Timers
+from agenthost.launch.zygotes import Zygotes
+from agenthost.transport.credentials import may_operate
+from agenthost.transport.link import RouterLink
+from agenthost.transport.places import Places
+from agenthost.version import VERSION
+
+GAVE_UP = 1
+"""Exit status when the root gave up or did not come up."""
+
+
+class Host:
+    """Make it inside the running loop. ``run`` returns the exit status."""
+
+    def __init__(self, config: HostConfig, places: Places, guard: Guard, *, quiet: bool = False):
+        self._config, self._places = config, places
+        self._began = time.time()
+        self._terminal = Terminal(quiet=quiet)
+        self._chronicle = Chronicle(self._terminal.show)
+        self._guard = guard
+        self._ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+        self._system_ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+        self._halting = ""
+        self._router_counters: dict[str, int] = {}
+        self._is_ready = False
+
+        self._home = Home(places)
+        self.boot = self._home.boot
+        # What exec'ed children carry, so that a later life finds strays; unique to the state folder.
+        os.environ["AGENTHOST_HOST"] = str(places.state_folder)
+        self._sweep()
+        self._containment = tiers.choose(config.containment, config.name, self.boot)
+        if self._containment.tier == "walk":
+            kernel.become_subreaper()
+        self._launcher = Zygotes()
+        self._births = births.BirthsFile(str(places.births))
+        self._seed = int.from_bytes(os.urandom(8), "big")
+        self._state = State(config.tree, seed=self._seed)
+        self._make_owners()
+
+    # ---- composition
+
+    def _make_owners(self) -> None:
+        clock = asyncio.get_running_loop().time
+        self._status = Status(self._state, self._present, clock, self._guard.outer_proc)
+        self._operators = Operators(
+            host=self,
+            state=self._state,
+            status=self._status,
+            chronicle=self._chronicle,
+            send=self._say_to,
+            tell=lambda event: self._decider.tell(event),
+        )
+        self._processes = Processes(
+            boot=self.boot,
+            containment=self._containment,
+            launcher=self._launcher,
+            births=self._births,
+            endpoint=self._places.control_endpoint(self._places.uid),
+            data_folder=str(self._places.data_folder(self._places.uid)),
+            worker_of=self._worker,
+            known_children=self._own_children,
+            tell=lambda event: self._decider.tell(event),
+            record=self._record,
+        )
+        self._dialogs = Dialogs(
+            state=self._state,
+            present=self._present,
+            may_operate=self._may_operate,
+            on_request=self._operators.asked,
+            tell=lambda event: self._decider.tell(event),
+            record=self._record,
+        )
+        self._processes.dialogs = self._dialogs
+        self._timers = Timers(lambda event: self._decider.tell(event))
+        self._decider = Decider(self._state, self._user_owners(), clock)
+        allowed = (self._places.uid, 0, *self._config.operators)
+        self._system = system.System(
+            endpoints=[
+                (str(self._places.control_socket(uid)), uid, tuple({uid, 0, self._places.uid}))
+                for uid in dict.fromkeys((self._places.uid, *self._config.operators))
+            ],
+            log_folder=str(self._places.logs),
+            on_router=self._new_router,
+            on_logger=self._processes.outputs.connect,
+            on_gone=self._system_process_gone,
+            tell=lambda event: self._system_decider.tell(event),
+        )
+        self._allowed = frozenset(allowed)
+        self._system_timers = Timers(lambda event: self._system_decider.tell(event))
+        self._system_decider = Decider(self._system.new_state(self._seed ^ 1), self._system_owners(), clock)
+
+    def _user_owners(self) -> Owners:
+        return {
+            do.Birth: self._processes.birth,
+            do.Ask: self._processes.ask,
+            do.Terminate: self._processes.terminate,
+            do.Kill: self._processes.kill,
+            do.SetTimer: self._timers.set,
+            do.CancelTimer: self._timers.cancel,
+            do.Record: lambda effect: self._record(effect.name, effect.path, **effect.fields),
+            do.Answer: self._operators.answered,
+            do.Ended: lambda effect: self._ended.set_result(effect.reason),
+        }
+
+    def _system_owners(self) -> Owners:
+        return {
+            do.Birth: self._system.birth,
+            do.Ask: self._system.ask,
+            do.Terminate: self._system.terminate,
+            do.Kill: self._system.kill,
+            do.SetTimer: self._system_timers.set,
+            do.CancelTimer: self._system_timers.cancel,
+            do.Record: self._system_record,
+            do.Answer: lambda effect: None,
+            do.Ended: lambda effect: self._system_ended.set_result(effect.reason),
+        }
+
+    # ---- life
+
+    async def run(self) -> int:
+        """From start to the end of everything. The exit status: 0 a planned end, 1 the tree gave up."""
+        self._guard.start(self._guardian_says, self._orphaned)
+        roots = self._containment.roots()
+        if roots:
+            self._guard.say("CELLS", *roots)
+        self._record(
+            "host.containment", "/", text=f"containment: {self._containment.tier}", tier=self._containment.tier
+        )
+        await self._launcher.start()
+        self._system_decider.tell(on.Boot())
+        self._decider.tell(on.Boot())
+        system_failed = asyncio.ensure_future(self._system_failed())
+        reason = await self._ended
+        system_failed.cancel()
+        status = 0 if self._halting or reason.kind == "shutdown" else GAVE_UP
+        if status:
+            self._record("host.failed", "/", reason=reason.words(), trace=reason.trace)
+        await self._leave()
+        self._guard.say("BYE", str(status))
+        return status
+
+    async def _system_failed(self) -> None:
+        """The host cannot go on without its own processes: a crash, for the guardian to mend."""
+        reason = await self._system_ended
+        self._record("host.failed", "/.system", reason=reason.words())
+        self._processes.kill_everything()
+        self._terminal.close()
+        os._exit(GAVE_UP)
+
+    async def _leave(self) -> None:
+        self._system_decider.tell(on.Halt("ask", "the host"))
+        if not self._system_ended.done():
+            await asyncio.wait([self._system_ended], timeout=5.0)
+        await self._launcher.close()
+        await self._processes.close()
+        self._timers.close()
+        self._system_timers.close()
+        self._dialogs.close()
+        self._operators.close()
+        self._births.close()
+        self._containment.close()
+        self._places.remove_sockets()
+        self._guard.close()
+        self._home.close()
+        self._terminal.close()
+
+    def halt(self, how: str, by: str) -> None:
+        """End everything; again and harder if said again."""
+        if not self._halting:
+            self._record("host.halting", "/", why=f"by {by}", how=how)
+        self._halting = how
+        self._decider.tell(on.Halt(how, by))  # type: ignore[arg-type]
+
+    def _guardian_says(self, word: str) -> None:
+        if word == "STOP":
+            self.halt("ask", "a signal to agenthost")
+        elif word == "HURRY":
+            self.halt("hurry", "a second signal to agenthost")
+
+    def _orphaned(self) -> None:
+        """Without a namespace nothing else ends us and ours when the guardian is gone."""
+        self._halting = "kill"
+        self._processes.kill_everything()
+        self._decider.tell(on.Halt("kill", "the end of the guardian"))
+
+    def _sweep(self) -> None:
+        marker, name = os.environ["AGENTHOST_HOST"], self._config.name
+        mode: Any = "kill" if self._config.strays == "end" else "report"
+        for stray in sweep.sweep(name, self.boot, marker, births.read(str(self._places.births)), mode):
+            self._record("host.stray", stray.path or "/", text=stray.text, ended=stray.ended)
+
+    # ---- the host's own processes
+
+    def _new_router(self, link: socket.socket) -> None:
+        self._drop_router()
+        self._dialogs.router = RouterLink(
+            link,
+            self._dialogs.heard,
+            self._operators.gone,
+            self._router_counted,
+            lambda why: self._record("router.lost", system.ROUTER, why=why),
+        )
+
+    def _router_counted(self, counters: dict[str, int]) -> None:
+        self._router_counters = counters
+        self._system.router_heard()
+
+    def _system_process_gone(self, path: str) -> None:
+        if path == system.ROUTER:
+            self._drop_router()
+        else:
+            self._processes.outputs.disconnect()
+
+    def _drop_router(self) -> None:
+        if self._dialogs.router is not None:
+            self._dialogs.router.close()
+            self._dialogs.router = None
+
+    def _own_children(self) -> set[int]:
+        return self._system.pids() | {zygote.pid for zygote in self._launcher.status()}
+
+    # ---- what parts ask of the whole
+
+    def _present(self, path: str) -> Any:
+        node = self._state.nodes.get(path)
+        return self._processes.by_n.get(node.n) if isinstance(node, Worker) else None
+
+    def _worker(self, path: str) -> Worker:
+        node = self._state.nodes[path]
+        assert isinstance(node, Worker), f"{path} is a supervisor"
+        return node
+
+    def _may_operate(self, pid: int, uid: int) -> bool:
+        guardian_pid = None if self._guard.namespace else (self._guard.pid or os.getpid())
+        return may_operate(pid, uid, self._allowed, guardian_pid)
+
+    def _say_to(self, peer: bytes, frame: bytes) -> None:
+        router = self._dialogs.router
+        if router is None:
+            return
+        try:
+            router.send(peer, [frame])
+        except ProtocolError as error:
+            self._record("operator.answer_too_long", "/", error=str(error))
+
+    def _record(self, name: str, path: str, **fields: Any) -> None:
+        if name == "agent.ready":
+            fields |= self._ready_facts(path)
+        if "incarnation" in fields:
+            fields["incarnation"] = f"{self.boot}.{fields['incarnation']}"
+        self._chronicle.add(name, path, fields)
+        if name == "supervisor.ready" and path == "/" and not self._is_ready:
+            self._is_ready = True
+            took_ms = round((time.time() - self._began) * 1000)
+            self._guard.say("READY")
+            workers = sum(isinstance(node, Worker) for node in self._state.nodes.values())
+            self._chronicle.add(
+                "host.ready", "/", {"text": f"{self._config.name} is up: {workers} agents, {took_ms} ms"}
+            )
+
+    def _ready_facts(self, path: str) -> dict[str, Any]:
+        incarnation = self._present(path)
+        if incarnation is None:
+            return {}
+        after_ms = round((time.monotonic() - incarnation.began_at) * 1000, 1)
+        return {"pid": self._status.pid(incarnation), "after_ms": after_ms}
+
+    def _system_record(self, effect: do.Record) -> None:
+        """Steps of the host's own processes are told when something went wrong; their starts and stops are no news."""
+        if (
+            effect.name in ("agent.exited", "agent.restarting", "agent.stuck", "supervisor.gave_up")
+            and not self._halting
+        ):
+            self._chronicle.add(effect.name, effect.path, dict(effect.fields))
+
+    # ---- what operators see of the host
+
+    def describe(self) -> dict[str, Any]:
+        pidfd = os.pidfd_open(os.getpid())
+        try:
+            outer = self._status.outer_pid(pidfd) if self._guard.outer_proc is not None else None
+        finally:
+            os.close(pidfd)
+        return {
+            "name": self._config.name,
+            "version": VERSION,
+            "config": str(self._config.file),
+            "pid": outer or os.getpid(),
+            "boot": self.boot,
+            "since": self._began,
+            "containment": self._containment.tier,
+            "namespace": self._guard.namespace,
+            "logs": str(self._places.logs),
+            "state": "halting" if self._halting else "ready" if self._is_ready else "starting",
+            "events": self._chronicle.last_offset,
+        }
+
+    def own_processes(self) -> list[dict[str, Any]]:
+        own = self.describe()
+        found = [{"path": "/.system/host", "pid": own["pid"], "what": "host", "since": self._began}]
+        for one in self._system.processes():
+            pid = self._status.outer_pid(one.pidfd) or one.pid
+            found.append({"path": one.path, "pid": pid, "what": one.path.rsplit("/", 1)[1], "since": one.since})
+        for zygote in self._launcher.status():
+            modules = ", ".join(zygote.release.modules) if zygote.release else "programs"
+            found.append(
+                {
+                    "path": "/.system/zygote",
+                    "pid": self._outer(zygote.pid),
+                    "what": f"zygote of {modules}",
+                    "since": zygote.since_s,
+                    "born": zygote.born,
+                    "digest": zygote.digest,
+                }
+            )
+        return found
+
+    def _outer(self, pid: int) -> int:
+        pidfd = os.pidfd_open(pid)
+        try:
+            return self._status.outer_pid(pidfd) or pid
+        finally:
+            os.close(pidfd)
+
+    def doctor(self) -> list[dict[str, Any]]:
+        wall = (
+            "the host has a PID namespace of its own: nothing below it outlives it"
+            if self._guard.namespace
+            else f"the host has no PID namespace: {self._guard.refused or 'it was not asked for one'}"
+        )
+        return [
+            {"subject": "namespace", "ok": self._guard.namespace, "text": wall},
+            *(
+                {"subject": f"cells ({self._containment.tier})", "ok": True, "text": text}
+                for text in self._containment.explain()
+            ),
+        ]
+
+    def counters(self) -> dict[str, int]:
+        router = {f"router.{name}": value for name, value in self._router_counters.items()}
+        dialogs = {f"host.{name}": value for name, value in self._dialogs.counters.items()}
+        return {**router, **dialogs, "host.records": self._chronicle.last_offset}

@@ -1,0 +1,60 @@
+"""What the host knows of one run of an agent, from its birth until its cell is empty."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, field
+
+from agenthost.containment.cell import Cell
+from agenthost.core.birth import AgentBirth, ProgramBirth
+from agenthost.core.reason import Reason
+from agenthost.launch.launcher import Born
+from agenthost.protocol.birth import Ended
+
+
+@dataclass(slots=True, eq=False)
+class Incarnation:
+    path: str
+    n: int
+    name: str
+    """"boot.n", what everybody outside the core calls it."""
+    birth: AgentBirth | ProgramBirth
+    cell: Cell
+    began_at: float
+    token: bytes = field(default_factory=lambda: os.urandom(16), repr=False)
+    born: Born | None = None
+    agent_pid: int | None = None
+    """The process that runs the author's code; in a cell with a PID namespace ``born.pid`` is its init."""
+    peer: bytes | None = None
+    """Its routing id on the control plane, once it said Ready."""
+    address: str | None = None
+    """Its data socket, once somebody looked it up."""
+    asked: tuple[str, float | None] | None = None
+    """(why, grace_s) of a stop that it has not heard of yet."""
+    killing: bool = False
+    exited: bool = False
+    reported: Ended | None = None
+    """How the agent below a cell's init ended."""
+    start_error: Reason | None = None
+    """What it said itself of why it did not come up."""
+    beat_at: float | None = None
+    """The last beat of the turn in hand; None between turns and in short ones."""
+    busy_since: float | None = None
+
+    def signal_main(self, signum: int) -> None:
+        """To the agent's own process alone, by pidfd."""
+        if self.born is None or self.exited:
+            return
+        try:
+            if self.agent_pid in (None, self.born.pid):
+                signal.pidfd_send_signal(self.born.pidfd, signum)
+                return
+            assert self.agent_pid is not None
+            pidfd = os.pidfd_open(self.agent_pid)  # not reaped before its init ends, so the pid is its own
+            try:
+                signal.pidfd_send_signal(pidfd, signum)
+            finally:
+                os.close(pidfd)
+        except ProcessLookupError:
+            return  # it has ended by itself

@@ -1,0 +1,76 @@
+"""Who wants to speak to whom: tickets, addresses, and who is to hear of an end.
+
+Pure book-keeping; ``dialogs`` speaks. A look-up is answered when the callee has said Expecting; whoever was answered
+hears Down when that incarnation ends.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+
+REMEMBERED = 8192
+"""Answered look-ups that can be answered again without asking the callee, if the answer was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """An open look-up."""
+
+    peer: bytes
+    id: int
+    callee: int
+    """Incarnation number."""
+    ticket: bytes
+
+
+class Lookups:
+    def __init__(self) -> None:
+        self._open: dict[bytes, Asking] = {}
+        self._by_question: dict[tuple[bytes, int], Asking] = {}
+        self._answers: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
+        self._hearers: dict[int, set[bytes]] = {}
+
+    def begin(self, peer: bytes, id: int, callee: int) -> Asking:
+        asking = Asking(peer, id, callee, os.urandom(16))
+        self._open[asking.ticket] = self._by_question[peer, id] = asking
+        return asking
+
+    def is_open(self, peer: bytes, id: int) -> bool:
+        return (peer, id) in self._by_question
+
+    def answer_again(self, peer: bytes, id: int) -> bytes | None:
+        return self._answers.get((peer, id))
+
+    def granted(self, ticket: bytes, callee: int) -> Asking | None:
+        """``callee`` expects ``ticket``: None if that was not open, or is not its to grant."""
+        asking = self._open.get(ticket)
+        if asking is None or asking.callee != callee:
+            return None
+        self._drop(asking)
+        self._hearers.setdefault(callee, set()).add(asking.peer)
+        return asking
+
+    def answered(self, asking: Asking, frame: bytes) -> None:
+        self._answers[asking.peer, asking.id] = frame
+        while len(self._answers) > REMEMBERED:
+            self._answers.popitem(last=False)
+
+    def ended(self, callee: int) -> tuple[list[Asking], set[bytes]]:
+        """The open look-ups of an incarnation that has ended, and who is to hear of it."""
+        left = [asking for asking in self._open.values() if asking.callee == callee]
+        for asking in left:
+            self._drop(asking)
+        return left, self._hearers.pop(callee, set())
+
+    def forget(self, peer: bytes) -> None:
+        """``peer`` has gone for good."""
+        for asking in [asking for asking in self._open.values() if asking.peer == peer]:
+            self._drop(asking)
+        for hearers in self._hearers.values():
+            hearers.discard(peer)
+
+    def _drop(self, asking: Asking) -> None:
+        del self._open[asking.ticket]
+        self._by_question.pop((asking.peer, asking.id), None)

@@ -1,0 +1,224 @@
+"""What clients may ask of the host: the operations of ``protocol/operations.py``, one method each.
+
+Every request is answered once; the same request again (a lost answer) gets the same answer, and never acts twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from agenthost.core import effects as do
+from agenthost.core import events as on
+from agenthost.core.tree import State
+from agenthost.core.view import shown
+from agenthost.errors import AgenthostError, TimedOut, UnknownName, from_wire
+from agenthost.host.chronicle import Chronicle
+from agenthost.host.status import Status
+from agenthost.observe.record import Record
+from agenthost.protocol import operations as ask
+from agenthost.protocol.codec import encode
+from agenthost.protocol.control import Refused, Request, Response
+
+REMEMBERED = 4096
+KEEPALIVE_S = 2.0
+"""Followers get an empty batch this often, so that a silent stream is told from a dead one."""
+BATCH = 500
+STATES = {"stopped": {"down", "done", "gave_up", "waiting"}, "exit": {"down", "done", "gave_up", "waiting"}}
+
+
+class HostSelf(Protocol):
+    """What operators ask of the host as a whole."""
+
+    def describe(self) -> dict[str, Any]: ...
+
+    def own_processes(self) -> list[dict[str, Any]]: ...
+
+    def doctor(self) -> list[dict[str, Any]]: ...
+
+    def counters(self) -> dict[str, int]: ...
+
+    def halt(self, how: str, by: str) -> None: ...
+
+
+Question = tuple[bytes, int]
+
+
+class Operators:
+    """``send(peer, frame)`` says; ``tell`` reaches the core."""
+
+    def __init__(
+        self,
+        *,
+        host: HostSelf,
+        state: State,
+        status: Status,
+        chronicle: Chronicle,
+        send: Callable[[bytes, bytes], None],
+        tell: Callable[[on.Event], None],
+    ) -> None:
+        self._host, self._state, self._status, self._chronicle = host, state, status, chronicle
+        self._send, self._tell = send, tell
+        self._answers: OrderedDict[Question, bytes] = OrderedDict()
+        self._open: set[Question] = set()
+        self._commands: dict[int, tuple[Question, str]] = {}
+        self._last_op = 0
+        self._keepalive: asyncio.TimerHandle | None = None
+
+    def asked(self, peer: bytes, uid: int, request: Request) -> None:
+        question = (peer, request.id)
+        if (frame := self._answers.get(question)) is not None:
+            self._send(peer, frame)
+            return
+        if question in self._open:
+            return
+        try:
+            wanted = ask.read_arguments(request.op, request.args)
+            self._open.add(question)
+            self._do(question, wanted, f"uid {uid}")
+        except AgenthostError as error:
+            self._refuse(question, error)
+
+    def answered(self, effect: do.Answer) -> None:
+        """The core has decided and it is done."""
+        asked = self._commands.pop(effect.op, None)
+        if asked is None:
+            return
+        question, path = asked
+        if effect.error is not None:
+            self._refuse(question, from_wire(effect.error, effect.text))
+        else:
+            self._respond(question, self._brief(path, effect.text))
+
+    def gone(self, peer: bytes) -> None:
+        """A follower that cannot be reached asks again when it is back."""
+        for question in [question for question in self._chronicle.followers if question[0] == peer]:
+            del self._chronicle.followers[question]
+            self._open.discard(question)
+
+    def close(self) -> None:
+        if self._keepalive is not None:
+            self._keepalive.cancel()
+
+    # ---- the operations
+
+    def _do(self, question: Question, wanted: ask.Operation, by: str) -> None:
+        match wanted:
+            case ask.Ping():
+                self._respond(question, None)
+            case ask.Status(paths=paths, members=members):
+                tree = self._status.rows(paths, members=members)
+                self._respond(question, {"host": self._host.describe(), "tree": tree})
+            case ask.Ps():
+                self._respond(question, self._host.own_processes())
+            case ask.Start() | ask.Stop() | ask.Restart() | ask.Kill():
+                self._command(question, wanted, by)
+            case ask.Events(start=start, follow=follow):
+                self._events(question, start, follow)
+            case ask.Wait():
+                self._wait(question, wanted)
+            case ask.Halt(how=how):
+                self._respond(question, None)
+                self._host.halt(how, by)
+            case ask.Doctor():
+                self._respond(question, self._host.doctor())
+            case ask.Counters():
+                self._respond(question, self._host.counters())
+
+    def _command(self, question: Question, wanted: ask.Start | ask.Stop | ask.Restart | ask.Kill, by: str) -> None:
+        self._last_op += 1
+        op, path = self._last_op, "/" + wanted.path.strip("/")
+        self._commands[op] = (question, path)
+        if wanted.timeout_s is not None:
+            asyncio.get_running_loop().call_later(wanted.timeout_s, self._too_late, op, wanted.timeout_s)
+        who = f"{by} ({wanted.reason})" if wanted.reason else by
+        verb = type(wanted).__name__.lower()
+        self._tell(on.Command(op, verb, path, who))  # type: ignore[arg-type]
+        if not wanted.wait and self._commands.pop(op, None) is not None:
+            self._respond(question, self._brief(path, "under way"))
+
+    def _too_late(self, op: int, timeout_s: float) -> None:
+        asked = self._commands.pop(op, None)
+        if asked is not None:
+            text = f"cannot wait any longer: {asked[1]} is {self._shown(asked[1])} after {timeout_s:g} s"
+            self._refuse(asked[0], TimedOut(text, hint="it goes on all the same"))
+
+    def _events(self, question: Question, start: int | None, follow: bool) -> None:
+        records = list(self._chronicle.since(start)) if start is not None else []
+        batches = [records[at : at + BATCH] for at in range(0, len(records), BATCH)] or [[]]
+        for batch in batches[:-1]:
+            self._stream(question, batch)
+        if not follow:
+            self._respond(question, [msgspec.to_builtins(record) for record in batches[-1]])
+            return
+        self._stream(question, batches[-1])
+        self._chronicle.followers[question] = lambda record: self._stream(question, [record])
+        if self._keepalive is None:
+            self._keep_alive()
+
+    def _keep_alive(self) -> None:
+        self._keepalive = None
+        if self._chronicle.followers:
+            for question in list(self._chronicle.followers):
+                self._stream(question, [])
+            self._keepalive = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._keep_alive)
+
+    def _wait(self, question: Question, wanted: ask.Wait) -> None:
+        path = "/" + wanted.path.strip("/")
+        states = STATES.get(wanted.state, {wanted.state})
+        if path not in self._state.nodes:
+            raise UnknownName(f"there is no {path}")
+        follower = (question[0], -question[1])
+
+        def look(_: Record | None = None) -> None:
+            # The core has not finished the step that this record belongs to; look after it.
+            asyncio.get_running_loop().call_soon(settle)
+
+        def settle() -> None:
+            if question in self._open and self._shown(path) in states:
+                self._chronicle.followers.pop(follower, None)
+                self._respond(question, self._brief(path, ""))
+
+        def give_up() -> None:
+            self._chronicle.followers.pop(follower, None)
+            if question in self._open:
+                text = f"cannot wait any longer: {path} is {self._shown(path)}, not {wanted.state}"
+                self._refuse(question, TimedOut(text))
+
+        self._chronicle.followers[follower] = look
+        if wanted.timeout_s is not None:
+            asyncio.get_running_loop().call_later(wanted.timeout_s, give_up)
+        settle()
+
+    # ---- answering
+
+    def _shown(self, path: str) -> str:
+        node = self._state.nodes.get(path)
+        return shown(node) if node is not None else "gone"
+
+    def _brief(self, path: str, text: str) -> dict[str, Any]:
+        rows = [row for row in self._status.rows([path]) if row["path"] == path]
+        incarnation = rows[0]["incarnation"] if rows else None
+        return {"path": path, "state": self._shown(path), "incarnation": incarnation, "text": text}
+
+    def _stream(self, question: Question, records: list[Record]) -> None:
+        result = [msgspec.to_builtins(record) for record in records]
+        self._send(question[0], encode(Response(id=question[1], result=result, more=True)))
+
+    def _respond(self, question: Question, result: Any) -> None:
+        self._settle(question, encode(Response(id=question[1], result=result)))
+
+    def _refuse(self, question: Question, error: AgenthostError) -> None:
+        refused = Refused(id=question[1], code=error.code, why=error.message, hint=error.hint)
+        self._settle(question, encode(refused))
+
+    def _settle(self, question: Question, frame: bytes) -> None:
+        self._open.discard(question)
+        self._answers[question] = frame
+        while len(self._answers) > REMEMBERED:
+            self._answers.popitem(last=False)
+        self._send(question[0], frame)

@@ -1,0 +1,130 @@
+"""The tree as plain data, for ``status``, ``ps`` and ``tree``: what the core decided and what the kernel says."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+from agenthost.containment.cell import Cell
+from agenthost.core import view
+from agenthost.core.birth import AgentBirth
+from agenthost.core.tree import State, Worker
+from agenthost.host.incarnation import Incarnation
+
+
+class Status:
+    """``present(path)`` is the incarnation that runs now; ``clock`` is the core's."""
+
+    def __init__(
+        self,
+        state: State,
+        present: Callable[[str], Incarnation | None],
+        clock: Callable[[], float],
+        outer_proc: int | None,
+    ) -> None:
+        self._state, self._present, self._clock, self._outer_proc = state, present, clock, outer_proc
+
+    def rows(self, patterns: list[str], *, members: bool = False) -> list[dict[str, Any]]:
+        """One dictionary a node, in start order, depth first; ``members`` adds each cell's processes."""
+        return [
+            self._row(row, members)
+            for row in view.rows(self._state)
+            if not patterns or any(_matches(row.path, pattern) for pattern in patterns)
+        ]
+
+    def outer_pid(self, pidfd: int) -> int | None:
+        """The pid as seen from outside the host's namespace (``Pid:`` of fdinfo in the outer /proc)."""
+        try:
+            fd = os.open(f"self/fdinfo/{pidfd}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._outer_proc)
+        except (OSError, TypeError):
+            return None
+        try:
+            for line in os.read(fd, 4096).splitlines():
+                name, _, value = line.partition(b":")
+                if name == b"Pid":
+                    return int(value)
+        finally:
+            os.close(fd)
+        return None
+
+    def _row(self, row: view.Row, members: bool) -> dict[str, Any]:
+        now, wall = self._clock(), time.time()
+        found: dict[str, Any] = {
+            "path": row.path,
+            "kind": row.kind,
+            "state": row.state,
+            "pid": None,
+            "incarnation": None,
+            "restarts": row.restarts,
+            "since": wall - (now - row.since) if row.since else None,
+            "reason": row.reason,
+            "next": f"restart in {max(0.0, row.due_at - now):.1f} s" if row.due_at is not None else None,
+            "restart": row.restart,
+            "held": row.held,
+            "flags": [],
+        }
+        if row.strategy is not None:
+            found["strategy"] = row.strategy
+            return found
+        node = self._state.nodes[row.path]
+        assert isinstance(node, Worker)
+        found["protocol"] = "agent" if isinstance(node.spec.birth, AgentBirth) else "none"
+        incarnation = self._present(row.path)
+        if incarnation is not None:
+            found["incarnation"] = incarnation.name
+            found["pid"] = self.pid(incarnation)
+            found["cell"] = _cell(incarnation.cell)
+            found["flags"] = ["busy"] if incarnation.beat_at is not None else []
+            if members:
+                found["members"] = list(_processes(incarnation.cell.members()))
+        return found
+
+    def pid(self, incarnation: Incarnation) -> int | None:
+        """The agent's own process, seen from outside where that can be known."""
+        if incarnation.born is None or incarnation.exited:
+            return None
+        pid = incarnation.agent_pid or incarnation.born.pid
+        if self._outer_proc is None:
+            return pid
+        if pid == incarnation.born.pid:
+            return self.outer_pid(incarnation.born.pidfd)
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            return None
+        try:
+            return self.outer_pid(pidfd)
+        finally:
+            os.close(pidfd)
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    usage = cell.usage()
+    return {
+        "tier": cell.tier,
+        "processes": usage.processes,
+        "memory_bytes": usage.memory_bytes,
+        "cpu_s": round(usage.cpu_s, 3) if usage.cpu_s is not None else None,
+    }
+
+
+def _processes(pids: list[int]) -> Iterator[dict[str, Any]]:
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read(4096).rstrip(b"\0").split(b"\0")
+            with open(f"/proc/{pid}/comm", "rb") as file:
+                name = file.read().strip()
+        except OSError:
+            continue
+        yield {"pid": pid, "name": name.decode("utf-8", "replace"),
+               "command": b" ".join(words).decode("utf-8", "replace")[:200]}  # fmt: skip
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """A path, a path and all below it, or a glob."""
+    wanted = "/" + pattern.strip("/")
+    return wanted in ("/", path) or path.startswith(wanted + "/") or fnmatchcase(path, wanted)
