@@ -30,12 +30,15 @@ from typing import TYPE_CHECKING, Any
 from agenthost.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from agenthost.agent.agent import Agent, Message
+    from agenthost.agent.agent import IGNORE, Agent, Message
     from agenthost.agent.context import AsyncContext, Context
+    from agenthost.errors import Refuse
 
-__all__ = ["Agent", "AsyncContext", "Context", "Message", "__version__"]
+__all__ = ["IGNORE", "Agent", "AsyncContext", "Context", "Message", "Refuse", "__version__"]
 
 _HOMES = {
+    "IGNORE": "agenthost.agent.agent",
+    "Refuse": "agenthost.errors",
     "Agent": "agenthost.agent.agent",
     "Message": "agenthost.agent.agent",
     "Context": "agenthost.agent.context",

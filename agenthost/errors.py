@@ -14,6 +14,7 @@
     |- TimedOut                    timed_out       124   a deadline passed
     |- Down                        down              1   the agent that was called has ended
     |- HandlerFailed               handler_failed    1   the agent that was called raised
+    |- Refuse                      refused           1   the agent that was called says no; it is well
     |- StartFailed                 start_failed      1   a process was not born or did not get ready
     |- ProtocolError               protocol          1   somebody said something malformed
     |- ContainmentError            containment       1   the kernel refused a wall
@@ -97,6 +98,12 @@ class HandlerFailed(AgenthostError):
     def __init__(self, message: str, *, trace: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.trace = trace
+
+
+class Refuse(AgenthostError):
+    """Raised by a handler for a failure it expects: the caller gets it as it is, the agent goes on."""
+
+    code = "refused"
 
 
 class StartFailed(AgenthostError):

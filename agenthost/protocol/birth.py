@@ -15,7 +15,7 @@ class _Message(msgspec.Struct, frozen=True, tag_field="t", tag=str.lower, kw_onl
     """Base of all; the tag is the class name in lower case."""
 
 
-class Certificate(_Message):
+class Certificate(_Message, frozen=True, kw_only=True):
     """All a Python agent needs to begin; part of the fork order, not a packet of its own."""
 
     path: str
@@ -35,11 +35,11 @@ class Certificate(_Message):
 # ---- process to host
 
 
-class Here(_Message):
+class Here(_Message, frozen=True, kw_only=True):
     """First packet of a process: its sender's pid, by SCM_CREDENTIALS, is the agent's as the host sees it."""
 
 
-class BirthFailed(_Message):
+class BirthFailed(_Message, frozen=True, kw_only=True):
     """Something between fork and the author's code failed. ``step`` names it."""
 
     step: str
@@ -48,35 +48,46 @@ class BirthFailed(_Message):
     trace: str = ""
 
 
-class Beat(_Message):
+class Beat(_Message, frozen=True, kw_only=True):
     """A turn is in hand and the interpreter runs. Sent from the first ``beat_s`` of a turn on, not before."""
 
     turn: int
     busy_s: float
 
 
-class Idle(_Message):
+class Idle(_Message, frozen=True, kw_only=True):
     """The turn of which beats were sent is over."""
 
     turn: int
 
 
-class Alive(_Message):
+class Alive(_Message, frozen=True, kw_only=True):
     """Answer to Probe."""
 
     id: int
 
 
+class Execed(_Message, frozen=True, kw_only=True):
+    """From the init of a PID namespace, which keeps the socket open: its program's exec succeeded."""
+
+
+class Ended(_Message, frozen=True, kw_only=True):
+    """From the init of a PID namespace, last packet: how the agent below it ended, as waitid(2) tells it."""
+
+    code: int
+    by_signal: bool
+
+
 # ---- host to process
 
 
-class Go(_Message):
+class Go(_Message, frozen=True, kw_only=True):
     """You are contained: begin."""
 
 
-class Probe(_Message):
+class Probe(_Message, frozen=True, kw_only=True):
     id: int
 
 
-FromProcess = Here | BirthFailed | Beat | Idle | Alive
+FromProcess = Here | BirthFailed | Beat | Idle | Alive | Execed | Ended
 ToProcess = Go | Probe

@@ -22,7 +22,7 @@ class _Message(msgspec.Struct, frozen=True, tag_field="t", tag=str.lower, kw_onl
 # ---- agent to host
 
 
-class Ready(_Message):
+class Ready(_Message, frozen=True, kw_only=True):
     """First message of an agent. ``token``: 16 bytes from the birth socket. ``info`` is passed on, not stored."""
 
     inc: str
@@ -31,14 +31,14 @@ class Ready(_Message):
     info: Any = None
 
 
-class Ignore(_Message):
+class Ignore(_Message, frozen=True, kw_only=True):
     """Instead of Ready: nothing to do here (OTP ``ignore``, rule S3). The process ends by itself."""
 
     inc: str
     token: bytes
 
 
-class Failed(_Message):
+class Failed(_Message, frozen=True, kw_only=True):
     """Instead of Ready: the agent's own start raised. ``error`` in one line, ``trace`` as Python prints it."""
 
     inc: str
@@ -47,14 +47,14 @@ class Failed(_Message):
     trace: str = ""
 
 
-class Stopping(_Message):
+class Stopping(_Message, frozen=True, kw_only=True):
     """Stop was seen; the turn in hand is finished first."""
 
     inc: str
     id: int
 
 
-class Expecting(_Message):
+class Expecting(_Message, frozen=True, kw_only=True):
     """The agent's data socket is bound at ``address`` and will accept ``ticket``."""
 
     inc: str
@@ -62,7 +62,7 @@ class Expecting(_Message):
     address: str
 
 
-class Seen(_Message):
+class Seen(_Message, frozen=True, kw_only=True):
     """Down number ``id`` was received."""
 
     id: int
@@ -71,7 +71,7 @@ class Seen(_Message):
 # ---- agent or client to host
 
 
-class Lookup(_Message):
+class Lookup(_Message, frozen=True, kw_only=True):
     """Who is at ``path``? Clients leave ``inc`` empty."""
 
     id: int
@@ -79,7 +79,7 @@ class Lookup(_Message):
     inc: str = ""
 
 
-class Request(_Message):
+class Request(_Message, frozen=True, kw_only=True):
     """A client's wish: ``op`` is a word of the table in SPEC.md, ``args`` its arguments by name."""
 
     id: int
@@ -90,13 +90,13 @@ class Request(_Message):
 # ---- host to agent or client
 
 
-class Welcome(_Message):
+class Welcome(_Message, frozen=True, kw_only=True):
     """Ready was taken; from here on the agent is reachable."""
 
     inc: str
 
 
-class Stop(_Message):
+class Stop(_Message, frozen=True, kw_only=True):
     """Please end. KILL follows ``grace_s`` seconds after this was sent, never if None."""
 
     id: int
@@ -104,7 +104,7 @@ class Stop(_Message):
     grace_s: float | None
 
 
-class Expect(_Message):
+class Expect(_Message, frozen=True, kw_only=True):
     """Somebody will connect to your data socket with ``ticket``; bind it if it is not yet bound."""
 
     ticket: bytes
@@ -112,7 +112,7 @@ class Expect(_Message):
     caller_inc: str
 
 
-class Found(_Message):
+class Found(_Message, frozen=True, kw_only=True):
     """Connect to ``address`` and say Hello with ``ticket``: that is incarnation ``inc`` of ``path``."""
 
     id: int
@@ -122,7 +122,7 @@ class Found(_Message):
     ticket: bytes
 
 
-class Refused(_Message):
+class Refused(_Message, frozen=True, kw_only=True):
     """``code`` of ``errors.py``; ``why`` and ``hint`` are for people."""
 
     id: int
@@ -131,7 +131,7 @@ class Refused(_Message):
     hint: str | None = None
 
 
-class Down(_Message):
+class Down(_Message, frozen=True, kw_only=True):
     """``path``'s incarnation ``inc``, which you looked up, has ended. ``reason`` is in words."""
 
     id: int
@@ -140,7 +140,7 @@ class Down(_Message):
     reason: str
 
 
-class Response(_Message):
+class Response(_Message, frozen=True, kw_only=True):
     """The answer to Request ``id``. With ``more``, further Responses of the same ``id`` follow (a stream)."""
 
     id: int
@@ -148,7 +148,7 @@ class Response(_Message):
     more: bool = False
 
 
-class Garbled(_Message):
+class Garbled(_Message, frozen=True, kw_only=True):
     """What you said could not be read. Nothing else came of it; it was counted."""
 
     why: str

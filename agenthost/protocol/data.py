@@ -20,27 +20,27 @@ class _Message(msgspec.Struct, frozen=True, tag_field="t", tag=str.lower, kw_onl
 # ---- caller to callee
 
 
-class Hello(_Message):
+class Hello(_Message, frozen=True, kw_only=True):
     ticket: bytes
     caller: str
     inc: str
     protocol: int = PROTOCOL
 
 
-class Call(_Message):
+class Call(_Message, frozen=True, kw_only=True):
     """Body frame follows. ``left_ms`` is what is left of the caller's deadline, None for none."""
 
     id: int
     left_ms: int | None = None
 
 
-class Cast(_Message):
+class Cast(_Message, frozen=True, kw_only=True):
     """Body frame follows; nobody waits for an answer. Took says it is in the mailbox."""
 
     id: int
 
 
-class Cancel(_Message):
+class Cancel(_Message, frozen=True, kw_only=True):
     """The caller no longer waits for ``id``; if its turn has not begun it need not begin."""
 
     id: int
@@ -49,30 +49,30 @@ class Cancel(_Message):
 # ---- callee to caller
 
 
-class Accepted(_Message):
+class Accepted(_Message, frozen=True, kw_only=True):
     """The ticket was good; up to ``credit`` messages may be open at once."""
 
     inc: str
     credit: int
 
 
-class Closed(_Message):
+class Closed(_Message, frozen=True, kw_only=True):
     """Not accepted, or no longer; ``why`` in words."""
 
     why: str
 
 
-class Took(_Message):
+class Took(_Message, frozen=True, kw_only=True):
     id: int
 
 
-class Reply(_Message):
+class Reply(_Message, frozen=True, kw_only=True):
     """Body frame follows."""
 
     id: int
 
 
-class Error(_Message):
+class Error(_Message, frozen=True, kw_only=True):
     """Instead of Reply. ``code`` of ``errors.py``."""
 
     id: int

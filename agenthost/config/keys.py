@@ -1,0 +1,232 @@
+"""The table of keys: every key of ``config.yaml`` with its kind, default and meaning. Nothing else defines them.
+
+The loader reads by it, the JSON schema (``schema.py``) and ``docs/config.md`` (``reference.py``) are generated from it.
+"""
+
+from __future__ import annotations
+
+import signal
+
+from agenthost.config import kinds
+from agenthost.config.kinds import Duration, Flag, ListOf, Share, Size, Text, Whole, Word
+from agenthost.config.process_kinds import USER, Command, Environment, Plain, check_regex, check_url
+from agenthost.config.sections import Children, Key, Section, Sub
+
+_SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH", "PWR", "ABRT")
+STOP_SIGNALS = {name: int(signal.Signals[f"SIG{name}"]) for name in _SIGNALS}
+STOP_SIGNALS |= {f"SIG{name}": number for name, number in STOP_SIGNALS.items()}
+
+AGENT = Text(
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}|[^\u0000:]+:[A-Za-z_][A-Za-z0-9_]*",
+    "agent",
+    "it is no agent",
+    "write a short name, module:Class, or path/file.py:Class",
+)
+_PORT = "6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}"
+
+BACKOFF = Section(
+    "backoff",
+    "Waiting before a restart. The first restart after a calm spell is immediate.",
+    (
+        Key("initial", Duration(), "The first delay.", "250ms"),
+        Key(
+            "factor", Share("a number from 1 to 100", 1.0, 100.0), "Each delay is this many times the one before.", "2"
+        ),
+        Key("max", Duration(), "No delay is longer.", "30s"),
+        Key(
+            "jitter",
+            Share("a number from 0 to 1", 0.0, 1.0),
+            "Up to this share of the delay is added at random.",
+            "0.2",
+        ),
+        Key("calm", Duration(), "A child that was ready this long starts again at the bottom.", "10s"),
+    ),
+    word="none",
+)
+
+READY = Section(
+    "ready",
+    "When a program can work. Without it: as soon as it runs.",
+    (
+        Key(
+            "http",
+            Text(r"http://[^\s/?#\u0000][^\s\u0000]*", "URL", "it is no http:// URL", "", check_url),
+            "A URL that answers with a status below 400.",
+        ),
+        Key(
+            "tcp",
+            Text(
+                rf"[^\s:\u0000]+:(?:{_PORT})|\[[0-9A-Fa-f:.]+\]:(?:{_PORT})",
+                "host:port",
+                "it is no host:port",
+                "write it like 127.0.0.1:8080",
+            ),
+            "`host:port` that accepts a connection.",
+        ),
+        Key(
+            "line",
+            Text(r"[^\u0000]+", "regular expression", "cannot be empty", "", check_regex),
+            "A regular expression that a line of its output matches somewhere.",
+        ),
+        Key("interval", Duration(), "How often `http` and `tcp` are tried.", "100ms"),
+        Key("timeout", Duration(), "As `start_timeout`; say it in one place.", "30s"),
+    ),
+    one_of=("http", "tcp", "line"),
+)
+
+TURN = Section(
+    "turn",
+    "Bounds of a turn of an agent.",
+    (Key("progress", Duration(), "A turn without a sign of life for this long ends the incarnation.", "60s"),),
+)
+
+LIMITS = Section(
+    "limits",
+    "What an incarnation and all it starts may use.",
+    (
+        Key("memory", Size(), "Memory of all its processes together; more ends it.", "no limit"),
+        Key("cpu", Share("a number of cores above 0, such as 0.5", 0.0, 4096.0, above=True), "Cores.", "no limit"),
+        Key("processes", Whole(1), "Processes and threads at a time.", "no limit"),
+        Key("open_files", Whole(8), "Open descriptors of each process.", "the host's own"),
+        Key("file_size", Size(), "The largest file that it can write.", "no limit"),
+    ),
+)
+
+RESTART = Key(
+    "restart",
+    Word(("permanent", "transient", "temporary")),
+    "When it is started again: always, after a bad end only, or never.",
+    "permanent",
+)
+NAME = Key("name", kinds.NAME, "The last part of its path. Unique among its siblings.", required=True)
+BACKOFF_KEY = Key("backoff", BACKOFF, "Waiting before it is restarted.", "as below; `none` under `otp_strict`")
+
+_RULES = (
+    Key(
+        "strategy",
+        Word(("one_for_one", "one_for_all", "rest_for_one")),
+        "Which siblings are restarted with a child that failed: none, all, those that stand after it.",
+        "one_for_one",
+    ),
+    Key(
+        "intensity",
+        Whole(0),
+        "So many restarts within `period` are borne; one more ends it.",
+        "5; 1 under `otp_strict`",
+    ),
+    Key("period", Duration(), "The window that `intensity` counts in.", "30s; 5s under `otp_strict`"),
+    Key(
+        "otp_strict",
+        Flag(),
+        "Erlang's defaults and rules, without agenthost's deviations.",
+        "as the supervisor above it",
+    ),
+    Key("children", Children(), "Its workers and supervisors, in the order they are started.", required=True),
+)
+TREE = Section("tree", "The supervisor at the top, `/`.", _RULES)
+SUPERVISOR = Section(
+    "supervisor", "A supervisor inside the tree: it has `children`.", (NAME, *_RULES, RESTART, BACKOFF_KEY)
+)
+
+_WORKER = (
+    RESTART,
+    Key(
+        "shutdown",
+        Duration(positive=False, others=("kill", "infinity")),
+        "How long it may take to end after it was asked; then it is killed. `kill` does not ask, `infinity` waits.",
+        "5s",
+    ),
+    Key(
+        "start_timeout",
+        Duration(others=("infinity",)),
+        "How long it may take to get ready.",
+        "30s; infinity under `otp_strict`",
+    ),
+    BACKOFF_KEY,
+    Key("limits", LIMITS, "What it may use.", "no limits"),
+    Key("env", Environment(), "Added to the host's environment. `${NAME}` and `${NAME:-default}` are replaced."),
+    Key("cwd", Text(), "The folder it runs in, relative to the folder of the config.", "the config's folder"),
+)
+_COMMAND = Key("command", Command(), "A program and its arguments.", required=True)
+_PROTOCOL = Word(("none", "lines"))
+_PROTOCOL_KEY = Key(
+    "protocol",
+    _PROTOCOL,
+    "`none`: it is run, and that is all. `lines`: an agent whose messages are lines of JSON on its stdin and stdout.",
+    "none",
+)
+_TURN_KEY = Key("turn", TURN, "Bounds of its turns.")
+
+AGENT_WORKER = Section(
+    "agent",
+    "A worker that is a Python agent.",
+    (
+        NAME,
+        Key(
+            "agent",
+            AGENT,
+            "The class: the short name of an installed agent, `module:Class`, or `path/file.py:Class`, both looked "
+            "for in the folder of the config.",
+            required=True,
+        ),
+        Key("args", Plain(), "Keyword arguments for it.", "{}"),
+        *_WORKER,
+        _TURN_KEY,
+    ),
+)
+LINES_WORKER = Section(
+    "lines",
+    "A worker that is a program which speaks `protocol: lines`.",
+    (NAME, _COMMAND, _PROTOCOL_KEY, *_WORKER, _TURN_KEY),
+)
+PROGRAM_WORKER = Section(
+    "program",
+    "A worker that is any other program.",
+    (
+        NAME,
+        _COMMAND,
+        _PROTOCOL_KEY,
+        *_WORKER,
+        Key("ready", READY, "When it can work.", "as soon as it runs"),
+        Key("stop_signal", Word(tuple(STOP_SIGNALS)), "The signal that asks it to end.", "TERM"),
+    ),
+)
+
+HOST = Section(
+    "host",
+    "The file.",
+    (
+        Key("agenthost", Whole(1, 1), "The version of this format: `agenthost: 1`.", required=True),
+        Key(
+            "name", kinds.NAME, "The host's name; its runtime and state folders are named after it.", "the file's name"
+        ),
+        Key("tree", Sub("tree"), "What is run.", required=True),
+        Key(
+            "containment",
+            Word(("auto", "cgroup", "pidns", "walk")),
+            "What holds the processes of an agent together. `auto` takes the strongest that this machine offers.",
+            "auto",
+        ),
+        Key(
+            "namespace",
+            Word(("auto", "never", "require")),
+            "Whether the host has a PID namespace of its own, so that nothing can survive it.",
+            "auto",
+        ),
+        Key(
+            "operators",
+            ListOf(USER, "list of uids and user names"),
+            "Who may control the host, besides root and the user it runs as.",
+            "[]",
+        ),
+        Key(
+            "strays",
+            Word(("end", "report")),
+            "What becomes of processes that an earlier host left behind: ended at start, or only reported.",
+            "end",
+        ),
+    ),
+)
+
+WORKERS = (AGENT_WORKER, PROGRAM_WORKER, LINES_WORKER)
+SECTIONS = (HOST, TREE, SUPERVISOR, *WORKERS, BACKOFF, READY, TURN, LIMITS)

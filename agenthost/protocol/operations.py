@@ -1,0 +1,110 @@
+"""What ``Request.op`` may say: each operation's arguments as a struct, its result in words. Defined once.
+
+The host reads arguments with ``read_arguments``; ``tables`` writes the table of SPEC.md. Unlike keys of messages,
+unknown arguments are refused: a newer client must not believe that an older host heeded what it does not know.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from agenthost.errors import UsageError
+
+
+class Operation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all. The word is the class name in lower case; the doc says what the result is."""
+
+
+class Ping(Operation, frozen=True, kw_only=True):
+    """Is anybody there? Nil, at once."""
+
+
+class Status(Operation, frozen=True, kw_only=True):
+    """The tree: what is wanted and what is. A map: ``host``, the host's own state, and ``tree``, an array of maps with
+    at least ``path``, ``kind`` (supervisor or worker), ``state``, and of workers ``incarnation``, ``pid`` (as seen
+    outside), ``cell`` and the last ``reason``. ``paths`` are paths, each with all below it, or globs; none means all.
+    With ``members`` each worker has the processes of its cell."""
+
+    paths: list[str] = []
+    members: bool = False
+
+
+class Ps(Operation, frozen=True, kw_only=True):
+    """The host's own processes: an array of maps with ``path``, ``pid`` (as seen outside), ``what`` and ``since``.
+    Those of agents are in ``status``."""
+
+
+class _OnPath(Operation, frozen=True, kw_only=True):
+    path: str
+    wait: bool = True
+    reason: str = ""
+    timeout_s: float | None = None
+
+
+class Start(_OnPath, frozen=True, kw_only=True):
+    """Start what is stopped. With ``wait``, answered when it is ready; a map with ``path``, ``state``,
+    ``incarnation`` and ``text``, what there is to say."""
+
+
+class Stop(_OnPath, frozen=True, kw_only=True):
+    """Climb the ladder: ask, TERM, KILL. With ``wait``, answered when its cell is empty; a map like that of start."""
+
+
+class Restart(_OnPath, frozen=True, kw_only=True):
+    """Stop, then start. With ``wait``, answered when the new incarnation is ready; a map like that of start."""
+
+
+class Kill(_OnPath, frozen=True, kw_only=True):
+    """KILL at once; its restart type decides what follows. With ``wait``, answered when the cell is empty; a map
+    like that of start."""
+
+
+class Events(Operation, frozen=True, kw_only=True):
+    """Records of what happened, as a stream of arrays of maps, each with its ``offset``. Without ``from`` it begins
+    with what comes next. With ``follow`` it goes on until the client goes; a hole between offsets is loss: ask again
+    from there."""
+
+    start: int | None = msgspec.field(default=None, name="from")
+    follow: bool = False
+
+
+class Halt(Operation, frozen=True, kw_only=True):
+    """End the host and all below it; nil when it has begun. ``how``: ``ask`` climbs every ladder, ``hurry`` sends TERM
+    to all, ``kill`` KILL."""
+
+    how: Literal["ask", "hurry", "kill"] = "ask"
+
+
+class Doctor(Operation, frozen=True, kw_only=True):
+    """What is enforced by what, and what is not and why: an array of maps with ``subject``, ``ok`` and ``text``."""
+
+
+class Counters(Operation, frozen=True, kw_only=True):
+    """Counts since the start, of router, host and core: a map of names to integers."""
+
+
+class Wait(Operation, frozen=True, kw_only=True):
+    """Answered when ``path`` is in the state that ``for`` names, or Refused ``timed_out``; a map like that of start."""
+
+    path: str
+    state: str = msgspec.field(default="ready", name="for")
+    timeout_s: float | None = None
+
+
+OPERATIONS: dict[str, type[Operation]] = {
+    kind.__name__.lower(): kind
+    for kind in (Ping, Status, Ps, Start, Stop, Restart, Kill, Events, Wait, Halt, Doctor, Counters)
+}
+
+
+def read_arguments(op: str, arguments: dict[str, Any]) -> Operation:
+    """A Request's word and arguments as the struct of that operation. ``UsageError`` for a word or argument unknown."""
+    kind = OPERATIONS.get(op)
+    if kind is None:
+        raise UsageError(f"cannot do {op!r}: no such operation", hint=f"there are: {', '.join(OPERATIONS)}")
+    try:
+        return msgspec.convert(arguments, kind)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"cannot do {op!r}: {error}") from None

@@ -1,0 +1,221 @@
+"""The JSON schema and the loader say yes and no to the same configs; the documentation shows the same keys."""
+
+from __future__ import annotations
+
+import json
+import math
+import string
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from agenthost.config import keys, units
+from agenthost.config.load import read_config
+from agenthost.config.problem import ConfigProblems
+from agenthost.config.reference import with_reference
+from agenthost.config.schema import schema
+
+ROOT = Path(__file__).parents[2]
+VALIDATOR = jsonschema.Draft202012Validator(schema())
+
+
+def loads(config: Any) -> list[str]:
+    """The loader's problems with ``config``; JSON is YAML."""
+    try:
+        read_config(json.dumps(config).encode(), "t.yaml", environment={})
+    except ConfigProblems as problems:
+        return [str(problem) for problem in problems.problems]
+    return []
+
+
+def fits(config: Any) -> list[str]:
+    return [error.message for error in VALIDATOR.iter_errors(config)]
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+    assert json.loads(json.dumps(schema())) == schema()
+
+
+def test_the_example_of_the_documentation_loads_and_fits(tmp_path: Path) -> None:
+    page = (ROOT / "docs/config.md").read_text(encoding="utf-8")
+    example_yaml = page.partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "crew.py").write_text("class Planner: ...\n")
+    assert read_config(example_yaml.encode(), tmp_path / "team.yaml", environment={}).name == "team"
+    assert fits(yaml.safe_load(example_yaml)) == []
+
+
+def test_every_shipped_config_fits() -> None:
+    for file in (ROOT / "configs").glob("**/*.yaml"):
+        assert fits(yaml.safe_load(file.read_text(encoding="utf-8"))) == [], file
+
+
+def test_the_documentation_shows_the_table_of_keys() -> None:
+    page = (ROOT / "docs/config.md").read_text(encoding="utf-8")
+    assert with_reference(page) == page, "run: python -m agenthost.config.reference docs/config.md"
+
+
+# JSON schema counts 1.0 as an integer; YAML 1.2 does not, and a config is YAML: no such number is made here.
+# No line ends in text: Python's $ matches before a last one, ECMA's does not; the loader matches the whole.
+_ODD = st.text(string.ascii_letters + string.digits + " .:/-_$é\0", max_size=6).filter(lambda text: "${" not in text)
+_SCALAR = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 12), st.integers(2**63, 2**65),
+    st.floats(-2, 200, allow_nan=False).map(lambda number: round(number, 3) + 0.0001), _ODD,
+    st.sampled_from(["a", "none", "lines", "kill", "infinity", "5s", "0s", "1m30s", "2GiB", "0B", "TERM", "one_for_one",
+                     "permanent", "auto", "m:C", "http://a/b", "a:80", "a b", "end", "report"]),
+)  # fmt: skip
+_VALUE = st.recursive(
+    _SCALAR, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_ODD, inner, max_size=2), max_leaves=4
+)
+
+
+def _duration(zero: bool) -> st.SearchStrategy[str]:
+    numbers = st.integers(0 if zero else 1, 10**9 - 1)
+    return st.one_of(st.builds("{}{}".format, numbers, st.sampled_from("d h m s ms".split())), st.just("1h5m0.5s"))
+
+
+_MOSTLY: dict[str, st.SearchStrategy[Any]] = {
+    "strategy": st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"]),
+    "intensity": st.integers(0, 9),
+    "period": _duration(False),
+    "otp_strict": st.booleans(),
+    "restart": st.sampled_from(["permanent", "transient", "temporary"]),
+    "shutdown": _duration(True) | st.sampled_from(["kill", "infinity"]),
+    "start_timeout": _duration(False) | st.just("infinity"),
+    "backoff": st.just("none")
+    | st.fixed_dictionaries({}, optional={"factor": st.floats(1, 9), "jitter": st.floats(0, 1)}),
+    "limits": st.fixed_dictionaries(
+        {}, optional={"memory": st.just("2GiB"), "cpu": st.floats(0.1, 9), "open_files": _VALUE}
+    ),
+    "env": st.dictionaries(st.sampled_from(["A", "B_1", "1C", "AGENTHOST_X"]), _SCALAR, max_size=2),
+    "cwd": st.just("sub"),
+    "args": st.dictionaries(_ODD, _VALUE, max_size=2),
+    "protocol": st.sampled_from(["none", "lines"]),
+    "turn": st.fixed_dictionaries({}, optional={"progress": _duration(False)}),
+    "ready": st.fixed_dictionaries(
+        {},
+        optional={
+            "tcp": st.just("a:80"),
+            "line": st.just("up"),
+            "http": st.just("http://a/"),
+            "timeout": st.just("9s"),
+        },
+    ),
+    "stop_signal": st.sampled_from(["TERM", "SIGINT"]),
+    "containment": st.sampled_from(["auto", "walk"]),
+    "namespace": st.sampled_from(["auto", "never"]),
+    "operators": st.lists(st.integers(-1, 2**32), max_size=2),
+    "strays": st.sampled_from(["end", "report"]),
+}
+_AGENT = st.sampled_from(["m:C", "some.module:Class"])
+_COMMAND = st.sampled_from(["sleep 5", ["x", 1, True, ""], ["x"]]) | st.lists(_SCALAR, max_size=3)
+
+
+def _some(names: list[str], *, odd: bool) -> st.SearchStrategy[dict[str, Any]]:
+    values = {name: _MOSTLY[name] | _VALUE if odd else _MOSTLY[name] for name in names}
+    return st.fixed_dictionaries({}, optional=values)
+
+
+def _optional(*sections: Any) -> list[str]:
+    return sorted({key.name for section in sections for key in section.keys} & _MOSTLY.keys())
+
+
+def _child(odd: bool, children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    main = st.one_of(
+        st.fixed_dictionaries({"agent": _AGENT}),
+        st.fixed_dictionaries({"command": _COMMAND}),
+        st.fixed_dictionaries({"children": children}),
+        st.fixed_dictionaries({}, optional={"agent": _AGENT, "command": _COMMAND, "children": children})
+        if odd
+        else st.nothing(),
+    )
+
+    @st.composite
+    def child(draw: st.DrawFn) -> Any:
+        made = draw(main)
+        if "agent" in made:
+            section = keys.AGENT_WORKER
+        elif "command" in made:
+            section = draw(st.sampled_from([keys.PROGRAM_WORKER, keys.LINES_WORKER]))
+        else:
+            section = keys.SUPERVISOR
+        return (
+            draw(_some(_optional(section), odd=odd))
+            | made
+            | (draw(_some(_optional(*keys.SECTIONS), odd=True)) if odd else {})
+        )
+
+    return child()
+
+
+def _tree(odd: bool) -> st.SearchStrategy[Any]:
+    listed = st.lists(_child(odd, st.just([])), max_size=2)
+    children = st.lists(_child(odd, listed), max_size=3)
+    return st.builds(lambda rules, found: rules | {"children": found}, _some(_optional(keys.TREE), odd=odd), children)
+
+
+def _named(node: Any) -> Any:
+    """Give siblings names: that they differ is the loader's business alone."""
+    if isinstance(node, dict) and isinstance(node.get("children"), list):
+        for number, child in enumerate(node["children"]):
+            if isinstance(child, dict):
+                child["name"] = f"c{number}"
+                _named(child)
+    return node
+
+
+def _config(odd: bool) -> st.SearchStrategy[Any]:
+    host = _some(_optional(keys.HOST), odd=odd)
+    tree = _tree(odd).map(_named)
+    return st.builds(lambda some, found: {"agenthost": 1} | some | {"tree": found}, host, tree)
+
+
+ONLY_LOADER = (
+    "cannot split",
+    "is more than 'max'",
+    "there is no user",
+    "no installed agent",
+    "is no name of a module",
+    "as a URL",
+    "cannot run a program",
+    "cannot run an empty command",
+    "is not set",
+)
+"""Problems that a schema cannot see."""
+
+
+@settings(max_examples=200, suppress_health_check=list(HealthCheck), deadline=None)
+@given(st.booleans().flatmap(_config))
+@example({"agenthost": 1, "tree": {"children": [{"name": "a", "command": ["", "x"]}]}})
+def test_schema_and_loader_agree(config: Any) -> None:
+    found = loads(config)
+    meant = [problem for problem in found if not any(words in problem for words in ONLY_LOADER)]
+    wrong = fits(config)
+    if meant:
+        assert wrong, found
+    elif not found:
+        assert not wrong
+
+
+@pytest.mark.parametrize("text", ["1d", "1h", "1m", "1s", "1ms", "1m1ms", "1.5h2s", "0.000000001ms"])
+def test_a_duration_is_read_exactly(text: str) -> None:
+    import re
+
+    wanted = {"1d": 86400, "1h": 3600, "1m": 60, "1s": 1, "1ms": 0.001, "1m1ms": 60.001, "1.5h2s": 5402}.get(
+        text, 1e-12
+    )
+    assert math.isclose(units.duration_s(text, positive=True), wanted)
+    assert re.fullmatch(units.POSITIVE_DURATION_PATTERN, text)
+
+
+@given(st.integers(1, 10**9 - 1), st.sampled_from(["B", "kB", "KB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"]))
+def test_a_size_is_read_exactly(number: int, unit: str) -> None:
+    base = 1024 if "i" in unit else 1000
+    assert units.size_bytes(f"{number}{unit}") == number * base ** " KMGT".index(
+        unit[0].upper() if unit != "B" else " "
+    )
