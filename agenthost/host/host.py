@@ -308,16 +308,11 @@ class Host:
     # ---- what operators see of the host
 
     def describe(self) -> dict[str, Any]:
-        pidfd = os.pidfd_open(os.getpid())
-        try:
-            outer = self._status.outer_pid(pidfd) if self._guard.outer_proc is not None else None
-        finally:
-            os.close(pidfd)
         return {
             "name": self._config.name,
             "version": VERSION,
             "config": str(self._config.file),
-            "pid": outer or os.getpid(),
+            "pid": self._status.seen_outside(os.getpid()),
             "boot": self.boot,
             "since": self._began,
             "containment": self._containment.tier,
@@ -338,7 +333,7 @@ class Host:
             found.append(
                 {
                     "path": "/.system/zygote",
-                    "pid": self._outer(zygote.pid),
+                    "pid": self._status.seen_outside(zygote.pid),
                     "what": f"zygote of {modules}",
                     "since": zygote.since_s,
                     "born": zygote.born,
@@ -346,13 +341,6 @@ class Host:
                 }
             )
         return found
-
-    def _outer(self, pid: int) -> int:
-        pidfd = os.pidfd_open(pid)
-        try:
-            return self._status.outer_pid(pidfd) or pid
-        finally:
-            os.close(pidfd)
 
     def doctor(self) -> list[dict[str, Any]]:
         wall = (

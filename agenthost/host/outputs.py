@@ -30,7 +30,7 @@ class WriteEnds:
 
 
 class Outputs:
-    """``on_line(source)`` tells that the line asked for by ``await_line`` was printed."""
+    """``on_line(source)`` tells that the line asked for in ``open`` was printed."""
 
     def __init__(self, on_line: Callable[[int], None]) -> None:
         self._on_line = on_line
@@ -50,17 +50,15 @@ class Outputs:
             self._link.close()
             self._link = None
 
-    def open(self, path: str, incarnation: str, *, separate: bool) -> WriteEnds:
+    def open(self, path: str, incarnation: str, *, separate: bool, pattern: str = "") -> WriteEnds:
+        """``pattern``: the first line of either stream that it matches is told by ``on_line``."""
         out_read, out_write = os.pipe()
-        sources = [self._capture.attach(path, incarnation, "out", out_read)]
+        sources = [self._capture.attach(path, incarnation, "out", out_read, pattern=pattern)]
         err_write = out_write
         if separate:
             err_read, err_write = os.pipe()
-            sources.append(self._capture.attach(path, incarnation, "err", err_read))
+            sources.append(self._capture.attach(path, incarnation, "err", err_read, pattern=pattern))
         return WriteEnds(out_write, err_write, tuple(sources))
-
-    def await_line(self, source: int, pattern: str) -> None:
-        self._capture.notify(source, pattern)
 
     def close(self) -> None:
         """The logger reads what is left by itself and ends with its link."""

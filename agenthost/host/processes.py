@@ -151,11 +151,10 @@ class Processes:
     def _order(self, incarnation: Incarnation) -> tuple[Order, Callable[[], None]]:
         wanted = incarnation.birth
         is_program = isinstance(wanted, ProgramBirth)
-        ends = self.outputs.open(incarnation.path, incarnation.name, separate=is_program)
-        if isinstance(wanted, ProgramBirth) and wanted.ready is not None and wanted.ready.kind == "line":
-            for source in ends.sources:
-                self._line_checks[source] = incarnation.n
-                self.outputs.await_line(source, wanted.ready.target)
+        pattern = _awaited_line(wanted)
+        ends = self.outputs.open(incarnation.path, incarnation.name, separate=is_program, pattern=pattern)
+        if pattern:
+            self._line_checks |= dict.fromkeys(ends.sources, incarnation.n)
         order = Order(
             path=incarnation.path,
             incarnation=incarnation.name,
@@ -364,6 +363,12 @@ class Processes:
         for source in [source for source, n in self._line_checks.items() if n == incarnation.n]:
             del self._line_checks[source]
         self._tell(on.Emptied(incarnation.path, incarnation.n))
+
+
+def _awaited_line(wanted: AgentBirth | ProgramBirth) -> str:
+    """The pattern of a ``line`` readiness check, or nothing."""
+    ready = wanted.ready if isinstance(wanted, ProgramBirth) else None
+    return ready.target if ready is not None and ready.kind == "line" else ""
 
 
 def _release(wanted: AgentBirth) -> Release:

@@ -79,7 +79,7 @@ class Status:
             found["cell"] = _cell(incarnation.cell)
             found["flags"] = ["busy"] if incarnation.beat_at is not None else []
             if members:
-                found["members"] = list(_processes(incarnation.cell.members()))
+                found["members"] = list(self._processes(incarnation.cell.members()))
         return found
 
     def pid(self, incarnation: Incarnation) -> int | None:
@@ -87,10 +87,12 @@ class Status:
         if incarnation.born is None or incarnation.exited:
             return None
         pid = incarnation.agent_pid or incarnation.born.pid
+        return self.seen_outside(pid)
+
+    def seen_outside(self, pid: int) -> int | None:
+        """None if it has ended."""
         if self._outer_proc is None:
             return pid
-        if pid == incarnation.born.pid:
-            return self.outer_pid(incarnation.born.pidfd)
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:
@@ -99,6 +101,18 @@ class Status:
             return self.outer_pid(pidfd)
         finally:
             os.close(pidfd)
+
+    def _processes(self, pids: list[int]) -> Iterator[dict[str, Any]]:
+        for pid in pids:
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    words = file.read(4096).rstrip(b"\0").split(b"\0")
+                with open(f"/proc/{pid}/comm", "rb") as file:
+                    name = file.read().strip()
+            except OSError:
+                continue  # it has ended
+            command = b" ".join(words).decode("utf-8", "replace")[:200]
+            yield {"pid": self.seen_outside(pid), "name": name.decode("utf-8", "replace"), "command": command}
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
@@ -109,19 +123,6 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "memory_bytes": usage.memory_bytes,
         "cpu_s": round(usage.cpu_s, 3) if usage.cpu_s is not None else None,
     }
-
-
-def _processes(pids: list[int]) -> Iterator[dict[str, Any]]:
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                words = file.read(4096).rstrip(b"\0").split(b"\0")
-            with open(f"/proc/{pid}/comm", "rb") as file:
-                name = file.read().strip()
-        except OSError:
-            continue
-        yield {"pid": pid, "name": name.decode("utf-8", "replace"),
-               "command": b" ".join(words).decode("utf-8", "replace")[:200]}  # fmt: skip
 
 
 def _matches(path: str, pattern: str) -> bool:
