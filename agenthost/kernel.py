@@ -13,6 +13,7 @@ import signal
 # flags of clone3(2)
 CLONE_PIDFD = 0x00001000
 CLONE_PARENT = 0x00008000
+CLONE_PARENT_SETTID = 0x00100000
 CLONE_NEWNS = 0x00020000
 CLONE_CHILD_CLEARTID = 0x00200000
 CLONE_CHILD_SETTID = 0x01000000
@@ -21,7 +22,7 @@ CLONE_NEWPID = 0x20000000
 CLONE_INTO_CGROUP = 0x200000000
 
 # mount(2)
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x4000, 0x40000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE, MS_SLAVE = 0x2, 0x4, 0x8, 0x4000, 0x40000, 0x80000
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -49,24 +50,27 @@ def _tid_address() -> int:
     return address.value
 
 
-def clone(flags: int = 0, *, cgroup_fd: int | None = None) -> tuple[int, int]:
+def clone(flags: int = 0, *, cgroup_fd: int | None = None, parent_tid_address: int = 0) -> tuple[int, int]:
     """Fork by clone3(2); returns ``(pid, pidfd)`` in the parent and ``(0, -1)`` in the child.
 
     ``flags`` may add CLONE_PARENT, CLONE_NEWPID and so on; ``cgroup_fd`` is a descriptor of a cgroup v2 folder that
     the child is born in (Linux 5.7). The caller must have one thread. The interpreter is prepared as ``os.fork``
     does it, and glibc's copy of the thread id is set by the kernel (CLONE_CHILD_SETTID), as its own fork(3) does.
-    With CLONE_PARENT the exit signal is the caller's own, as clone3 demands.
+    With CLONE_PARENT the exit signal is the caller's own, as clone3 demands. The child's pid is written to
+    ``parent_tid_address`` by the same system call (CLONE_PARENT_SETTID): shared memory there survives the caller.
     """
     pidfd = ctypes.c_int(-1)
     tid = _tid_address()
     flags |= CLONE_PIDFD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID
     if cgroup_fd is not None:
         flags |= CLONE_INTO_CGROUP
+    if parent_tid_address:
+        flags |= CLONE_PARENT_SETTID
     exit_signal = 0 if flags & CLONE_PARENT else int(signal.SIGCHLD)
     # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
     # set_tid_size, cgroup
     arguments = (ctypes.c_uint64 * 11)(
-        flags, ctypes.addressof(pidfd), tid, 0, exit_signal, 0, 0, 0, 0, 0, cgroup_fd or 0
+        flags, ctypes.addressof(pidfd), tid, parent_tid_address, exit_signal, 0, 0, 0, 0, 0, cgroup_fd or 0
     )
     _c.PyOS_BeforeFork()
     pid = int(_c.syscall(_SYS_CLONE3, arguments, ctypes.c_size_t(ctypes.sizeof(arguments))))

@@ -113,7 +113,7 @@ class Shell(enum.StrEnum):
 
 def completion(shell: Annotated[Shell, typer.Argument(help="The shell to complete in.")]) -> None:
     """Print the shell's completion script: ``eval "$(agenthost completion bash)"``."""
-    from typer.completion import get_completion_script
+    from typer._completion_shared import get_completion_script
 
     print(get_completion_script(prog_name="agenthost", complete_var="_AGENTHOST_COMPLETE", shell=shell.value))
 

@@ -79,7 +79,7 @@ class Status:
             found["cell"] = _cell(incarnation.cell)
             found["flags"] = ["busy"] if incarnation.beat_at is not None else []
             if members:
-                found["members"] = list(self._processes(incarnation.cell.members()))
+                found["members"] = list(self._processes(incarnation))
         return found
 
     def pid(self, incarnation: Incarnation) -> int | None:
@@ -102,8 +102,8 @@ class Status:
         finally:
             os.close(pidfd)
 
-    def _processes(self, pids: list[int]) -> Iterator[dict[str, Any]]:
-        for pid in pids:
+    def _processes(self, incarnation: Incarnation) -> Iterator[dict[str, Any]]:
+        for pid in incarnation.cell.members():
             try:
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
                     words = file.read(4096).rstrip(b"\0").split(b"\0")
@@ -112,6 +112,8 @@ class Status:
             except OSError:
                 continue  # it has ended
             command = b" ".join(words).decode("utf-8", "replace")[:200]
+            if isinstance(incarnation.birth, AgentBirth) and pid == incarnation.agent_pid:
+                command = incarnation.birth.agent  # its own words are those of the zygote that it was forked from
             yield {"pid": self.seen_outside(pid), "name": name.decode("utf-8", "replace"), "command": command}
 
 

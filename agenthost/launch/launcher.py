@@ -1,4 +1,4 @@
-"""The interface of launch: how a process is born. Implemented by ``zygotes``; ``memory`` is its twin for tests.
+"""The interface of launch: how a process is born. Implemented by ``zygotes``.
 
 The host never forks. A zygote, started through ``multiprocess``, has imported a release and only forks; the bare
 zygote has imported nothing and births programs. By CLONE_PARENT every agent is a child of the host.

@@ -1,0 +1,78 @@
+"""The tiny init of a PID namespace: forks the agent, reaps what is orphaned, says how the agent ended, and ends.
+
+Its own end is the end of everything in the namespace: the kernel kills the rest (pid_namespaces(7)). A signal that
+ended the agent cannot be repeated by pid 1, so it tells ``Ended`` on the birth socket. As it keeps that socket open, a
+program's exec cannot be seen by its closing either: the init says ``Execed``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import NoReturn
+
+import msgspec
+
+from agenthost import kernel
+from agenthost.launch.child import NOT_BORN_STATUS, Descriptors, Runtime, begin
+from agenthost.launch.orders import Body
+from agenthost.launch.spawn import close_all_but, exit_if_dead
+from agenthost.protocol import birth
+
+_encode = msgspec.msgpack.encode
+
+
+def begin_as_init(body: Body, descriptors: Descriptors, runtime: Runtime | None) -> NoReturn:
+    """Never returns."""
+    status = NOT_BORN_STATUS
+    try:
+        kernel.set_parent_death_signal(signal.SIGKILL)  # sent from outside the namespace, it ends even a pid 1
+        exit_if_dead(descriptors.host)
+        os.setsid()
+        _mount_proc()
+        # Only a program's exec needs telling; the pipe closes by it.
+        failed, failing = (None, None) if body.certificate else os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            begin(body, descriptors, runtime, failing)
+        status = _tend(pid, descriptors, failed)
+    except OSError as error:
+        packet = birth.BirthFailed(step="namespace", error=f"cannot begin {body.path}: {error}", errno=error.errno or 0)
+        os.write(descriptors.birth, _encode(packet))
+    finally:
+        os._exit(status)
+
+
+def _tend(agent: int, descriptors: Descriptors, failed: int | None) -> int:
+    """Reap until the agent has ended; returns the status to exit with, 128 + N for signal N."""
+    kernel.set_process_name("agenthost-init")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python's handler would end the namespace
+    for standard in (0, 1, 2):  # the agent's pipes must close with the agent
+        os.dup2(descriptors.null, standard)
+    close_all_but({0, 1, 2, descriptors.birth, *(() if failed is None else (failed,))})
+    if failed is not None and not os.read(failed, 1):
+        _tell(descriptors.birth, birth.Execed())
+    while True:
+        pid, wait_status = os.wait()
+        if pid != agent:
+            continue
+        code = os.waitstatus_to_exitcode(wait_status)
+        _tell(descriptors.birth, birth.Ended(code=abs(code), by_signal=code < 0))
+        return code if code >= 0 else 128 - code
+
+
+def _mount_proc() -> None:
+    """A /proc that shows this namespace, where we may mount; without it ``ps`` in the agent shows the host's pids."""
+    try:
+        kernel.unshare(kernel.CLONE_NEWNS)
+        kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_SLAVE)
+        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    except OSError:
+        pass  # seeing is a convenience; the wall is the namespace
+
+
+def _tell(descriptor: int, message: birth.Execed | birth.Ended) -> None:
+    try:
+        os.write(descriptor, _encode(message))
+    except OSError:
+        pass  # the host no longer listens

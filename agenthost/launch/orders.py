@@ -1,0 +1,76 @@
+"""What host and zygote say to each other, over a SOCK_SEQPACKET pair. Descriptors travel beside it (SCM_RIGHTS).
+
+A fork order brings the birth socket, stdout, stderr, then the cgroup folder if ``in_cgroup``, then a memfd if ``body``
+is empty. ``Forked`` brings the pidfd. The zygote reads only the outside of an order; the newborn decodes ``body``.
+Private to this package: both ends are always of one version.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from agenthost.protocol.birth import Certificate
+
+INLINE_BYTES = 64 * 1024
+"""A longer body travels in a memfd: a packet must fit into the socket's buffer whole."""
+
+PACKET_BYTES = INLINE_BYTES + 1024
+
+
+class _Packet(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    pass
+
+
+class Fork(_Packet, frozen=True, array_like=True):
+    id: int
+    new_pid_namespace: bool
+    in_cgroup: bool
+    body: bytes
+
+
+class Body(msgspec.Struct, frozen=True, array_like=True):
+    """What the newborn does with itself. ``certificate`` for a Python agent; else ``argv``, ``env``, ``cwd``."""
+
+    path: str
+    incarnation: str
+    subreaper: bool
+    join: tuple[str, ...]
+    rlimits: tuple[tuple[int, int, int], ...]
+    no_new_privileges: bool
+    hold: bool
+    certificate: Certificate | None = None
+    argv: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    cwd: str = "/"
+
+
+# ---- zygote to host
+
+
+class Imported(_Packet, frozen=True, array_like=True):
+    """Ready to fork. ``digest`` is of the files of the modules that the release brought in; ``files`` their number."""
+
+    digest: str
+    files: int
+
+
+class ImportFailed(_Packet, frozen=True, array_like=True):
+    """Another try cannot help. The zygote ends."""
+
+    error: str
+    trace: str
+    hint: str | None
+
+
+class Forked(_Packet, frozen=True, array_like=True):
+    id: int
+    pid: int
+
+
+class ForkFailed(_Packet, frozen=True, array_like=True):
+    id: int
+    errno: int
+    error: str
+
+
+FromZygote = Imported | ImportFailed | Forked | ForkFailed
