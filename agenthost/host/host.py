@@ -43,7 +43,7 @@ GAVE_UP = 1
 class Host:
     """Make it inside the running loop. ``run`` returns the exit status."""
 
-    def __init__(self, config: HostConfig, places: Places, guard: Guard, *, quiet: bool = False):
+    def __init__(self, config: HostConfig, places: Places, guard: Guard, *, quiet: bool = False) -> None:
         self._config, self._places = config, places
         self._began = time.time()
         self._terminal = Terminal(quiet=quiet)
