@@ -29,6 +29,8 @@ class CellOrder:
     """Born into this cgroup v2 folder by CLONE_INTO_CGROUP."""
     new_pid_namespace: bool = False
     """Born below a tiny init of its own PID namespace, whose end is the end of the cell."""
+    new_user_namespace: bool = False
+    """With ``new_pid_namespace``, where only the root of a user namespace may make one: the user keeps his numbers."""
     subreaper: bool = False
     """Sets PR_SET_CHILD_SUBREAPER on itself before foreign code runs."""
     join: tuple[str, ...] = ()
@@ -39,6 +41,8 @@ class Cell(Protocol):
     """One incarnation's container. No method blocks for longer than a system call."""
 
     tier: str
+    folder: str
+    """The cgroup v2 folder, "" in other tiers; for the births file."""
 
     def order(self) -> CellOrder: ...
 

@@ -1,0 +1,75 @@
+"""What an author of an agent writes: a subclass of :class:`Agent`; and what it is handed: :class:`Message`.
+
+::
+
+    class Clerk(Agent):
+        def on_start(self, ctx):            # optional
+            self.prices = load(self.args["prices"])
+
+        def handle(self, message, ctx):     # def or async def; one turn at a time
+            if message.body["item"] not in self.prices:
+                raise Refuse(f"no such item: {message.body['item']}")
+            return {"price": self.prices[message.body["item"]]}
+
+What a handler raises decides what happens:
+
+* ``Refuse`` or any other ``AgenthostError``: the caller gets it, the agent goes on. A call of one's own that fails is
+  such an error, so it travels on to the caller if it is not caught.
+* any other exception is a crash: the caller gets ``HandlerFailed``, the traceback goes to stderr, the process ends
+  with status 1, and the supervisor starts a clean one. Let it crash; do not catch what you cannot repair.
+* ``SystemExit``: the same for the caller, and the process ends with the status it names.
+
+A reply that is no plain data (msgpack) is a crash too. What is returned for a ``send`` is dropped.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from typing import Any, Final, Literal
+
+import msgspec
+
+
+class _Ignore(enum.Enum):
+    IGNORE = "ignore"
+
+
+IGNORE: Final = _Ignore.IGNORE
+"""Returned by ``on_start``: there is nothing to do here (OTP ``ignore``, rule S3). The process ends, not missed."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What a turn is about. ``sender`` is the path of an agent, or "client:UID"; the host vouches for it."""
+
+    body: Any
+    sender: str
+    id: int
+    kind: Literal["call", "send"]
+    deadline: float | None = None
+    """When the caller stops waiting, on the clock of ``time.monotonic``; None if nobody waits."""
+
+
+class Agent(ABC):
+    """``args`` come from the config, before ``__init__`` runs; ``state`` is in memory and ends with the process."""
+
+    args: dict[str, Any]
+    state: dict[str, Any]
+
+    def on_start(self, ctx: Any) -> Any:
+        """Runs before the agent counts as ready; what it raises is "failed to start". May return ``IGNORE``."""
+
+    @abstractmethod
+    def handle(self, message: Message, ctx: Any) -> Any:
+        """One turn. What it returns is the reply to a call."""
+
+    def on_stop(self, ctx: Any) -> Any:
+        """Runs after the last turn of an orderly stop, and only then."""
+
+
+def create(kind: type[Agent], args: dict[str, Any]) -> Agent:
+    """An object of ``kind`` whose ``__init__``, if it has one, finds ``args`` and ``state`` in place."""
+    agent = kind.__new__(kind)
+    agent.args, agent.state = args, {}
+    agent.__init__()  # type: ignore[misc]  # so that an author's __init__ needs no call of ours
+    return agent

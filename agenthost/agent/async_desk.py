@@ -1,0 +1,279 @@
+"""The desk of an agent whose handler is ``async def``: asyncio, one turn at a time, everything else goes on meanwhile.
+
+ZeroMQ's descriptors are edge-triggered: they tell of a change once, and any send or receive may swallow it
+(zmq_getsockopt(3), ZMQ_FD). So after a descriptor woke us, and after everything we send, :meth:`AsyncDesk._settle`
+receives from every socket until nothing is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import socket
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import zmq
+
+from agenthost.agent import turn as turns
+from agenthost.agent.agent import Agent
+from agenthost.agent.context import AsyncContext, Outcome
+from agenthost.agent.sentry import HOST_GONE, Sentry, answer_probe
+from agenthost.agent.wires import Wires
+from agenthost.errors import AgenthostError, ProtocolError, TimedOut
+from agenthost.protocol.codec import pack_body
+from agenthost.transport.callee import Turn
+from agenthost.transport.caller import LOOKING, Call, Link
+from agenthost.transport.data import Door, check_size
+
+_MOST = 1000
+"""Messages let in before the turn gets its share of the loop again."""
+
+
+class AsyncDesk:
+    def __init__(self, agent: Agent, wires: Wires, birth_socket: socket.socket) -> None:
+        self._agent, self._wires, self._birth_socket = agent, wires, birth_socket
+        self._caller, self._links = wires.caller, wires.links
+        self._sentry = Sentry(birth_socket, wires.certificate.beat_s)
+        self._path, self._inc = wires.certificate.path, wires.certificate.inc
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        """Set when there may be a message in the mailbox, an answered look-up, or a Stop."""
+        self._fds: dict[zmq.Socket[bytes], int] = {}
+        self._links_by_socket: dict[zmq.Socket[bytes], Link] = {}
+        self._readable: set[zmq.Socket[bytes]] = set()
+        self._is_settling = False
+        self._repeat: asyncio.TimerHandle | None = None
+
+    async def run(self) -> int:
+        """Turns until the host asks for the end. Returns the exit status."""
+        wires = self._wires
+        self._listen_to(wires.control.socket)
+        wires.on_door = self._on_door
+        self._links.on_open = self._on_link
+        self._links.on_close = self._on_link_closed
+        self._loop.add_reader(self._birth_socket, self._on_birth_socket)
+        wires.say_ready()
+        self._settle_soon()
+        try:
+            return await self._serve()
+        finally:
+            self._close()
+
+    async def _serve(self) -> int:
+        wires, callee = self._wires, self._wires.callee
+        while True:
+            turn = callee.take(time.monotonic())
+            if callee.out:
+                wires.flush_door()
+                self._settle_soon()
+            if turn is not None:
+                status = await self._take_turn(turn)
+                wires.flush_door()
+                self._settle_soon()
+                if status is not None:
+                    return status
+            elif wires.stop is not None:
+                return await self._stop()
+            else:
+                await self._wait_news()
+
+    async def _take_turn(self, turn: Turn) -> int | None:
+        callee = self._wires.callee
+        try:
+            message = turns.open_message(turn)
+        except ProtocolError as error:
+            return turns.fail(callee, turn, error)
+        if not self._sentry.is_awake:
+            self._loop.remove_reader(self._birth_socket)
+        self._sentry.begin()
+        try:
+            reply = await self._agent.handle(message, AsyncContext(self._path, self._inc, turn.deadline, self))
+            turns.answer(callee, turn, reply)
+        except BaseException as error:  # whatever the author's code raises ends the turn, and is sorted in fail()
+            return turns.fail(callee, turn, error)
+        finally:
+            self._sentry.end()
+        return None
+
+    async def _stop(self) -> int:
+        try:
+            await settled(self._agent.on_stop(AsyncContext(self._path, self._inc, None, self)))
+        except BaseException as error:  # the author's code; the exit status tells the host
+            return turns.exit_status(error)
+        return 0
+
+    # ---- what a context asks for
+
+    async def ask(self, path: str, body: Any, deadline: float) -> Outcome:
+        return (await self.exchange([(path, body)], deadline))[0]
+
+    async def exchange(self, wishes: list[tuple[str, Any]], deadline: float) -> list[Outcome]:
+        bodies = [(path, check_size(pack_body(body))) for path, body in wishes]
+        now = time.monotonic()
+        gate = _Gate(self._loop, len(bodies))
+        calls = [self._caller.call(path, body, deadline, now, gate.one_passed) for path, body in bodies]
+        await self._wait(calls, gate, deadline)
+        return [call.decoded() for call in calls]
+
+    async def deliver(self, path: str, body: Any, deadline: float) -> None:
+        gate = _Gate(self._loop, 1)
+        call = self._caller.cast(path, check_size(pack_body(body)), time.monotonic(), gate.one_passed)
+        await self._wait([call], gate, deadline)
+        if isinstance(call.outcome, AgenthostError):
+            raise call.outcome
+
+    async def locate(self, path: str, deadline: float) -> str | None:
+        if path == self._path:
+            return self._inc
+        link = self._caller.look(path)
+        self._flush_links()
+        while link.state == LOOKING:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._wait_lookup()
+            except TimeoutError:
+                raise TimedOut(f"cannot find {path}: the host did not answer in time") from None
+        return link.inc or None
+
+    def is_stopping(self) -> bool:
+        return self._wires.stop is not None
+
+    # ---- waiting
+
+    async def _wait(self, calls: list[Call], gate: _Gate, deadline: float) -> None:
+        self._flush_links()
+        reason = "interrupted"
+        timer = self._loop.call_at(deadline, gate.open)
+        try:
+            await gate.opened
+            reason = "its time is over"
+        finally:
+            timer.cancel()
+            if gate.left:
+                for call in calls:
+                    path = call.link.path
+                    self._caller.abandon(call, TimedOut(f"cannot get an answer from {path}: {reason}"))
+                self._flush_links()
+
+    async def _wait_news(self) -> None:
+        await self._news.wait()
+        self._news.clear()
+
+    async def _wait_lookup(self) -> None:
+        """A turn is in hand, so nobody else waits for news: the mailbox is looked at after it in any case."""
+        await self._wait_news()
+
+    # ---- sockets
+
+    def _on_door(self, door: Door) -> None:
+        self._listen_to(door.socket)
+
+    def _on_link(self, plug: zmq.Socket[bytes], link: Link) -> None:
+        self._links_by_socket[plug] = link
+        self._listen_to(plug)
+
+    def _on_link_closed(self, plug: zmq.Socket[bytes]) -> None:
+        self._links_by_socket.pop(plug, None)
+        self._loop.remove_reader(self._fds.pop(plug))
+
+    def _listen_to(self, plug: zmq.Socket[bytes]) -> None:
+        fd = self._fds[plug] = int(plug.get(zmq.FD))
+        self._loop.add_reader(fd, self._on_readable, plug)
+        self._settle_soon()
+
+    def _on_readable(self, plug: zmq.Socket[bytes]) -> None:
+        self._readable.add(plug)
+        self._settle_soon()
+
+    def _on_birth_socket(self) -> None:
+        if not answer_probe(self._birth_socket):
+            os._exit(HOST_GONE)
+
+    def _flush_links(self) -> None:
+        self._links.flush()
+        self._settle_soon()
+
+    def _settle_soon(self) -> None:
+        if not self._is_settling:
+            self._is_settling = True
+            self._loop.call_soon(self._settle)
+
+    def _settle(self) -> None:
+        self._is_settling = False
+        wires = self._wires
+        now = time.monotonic()
+        wires.hear_control()
+        readable, self._readable = self._readable, set()
+        for plug in readable:
+            if plug in self._links_by_socket:
+                self._links.pump(self._links_by_socket[plug], now)
+        self._links.drain(now)
+        if wires.door is not None:
+            wires.door.pump(now, _MOST)
+            if not wires.door.is_drained:
+                self._settle_soon()
+        wires.control.resend_due()
+        wires.hear_control()  # after all that was sent over it
+        self._news.set()
+        self._repeat_later()
+
+    def _repeat_later(self) -> None:
+        if self._repeat is not None:
+            self._repeat.cancel()
+            self._repeat = None
+        after_s = self._wires.control.resend_due()
+        if after_s is not None:
+            self._repeat = self._loop.call_later(after_s + 0.001, self._settle)
+
+    def _close(self) -> None:
+        if self._repeat is not None:
+            self._repeat.cancel()
+        for fd in self._fds.values():
+            self._loop.remove_reader(fd)
+        self._fds.clear()
+        self._links.on_close = lambda plug: None
+        if not self._sentry.is_awake:
+            self._loop.remove_reader(self._birth_socket)
+
+
+class _Gate:
+    """Opens when so many calls have their outcome, or by hand."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, left: int) -> None:
+        self.left = left
+        self.opened: asyncio.Future[None] = loop.create_future()
+        if not left:
+            self.open()
+
+    def one_passed(self, call: Call) -> None:
+        self.left -= 1
+        if not self.left:
+            self.open()
+
+    def open(self) -> None:
+        if not self.opened.done():
+            self.opened.set_result(None)
+
+
+async def settled(value: Any) -> Any:
+    """The value of a method that may be ``def`` or ``async def``."""
+    return await value if inspect.isawaitable(value) else value
+
+
+def run_loop(main: Coroutine[Any, Any, int]) -> int:
+    """As ``asyncio.run``, but without waiting for threads of the default executor: the process ends anyway."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(main)
+    finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        asyncio.set_event_loop(None)
+        loop.close()

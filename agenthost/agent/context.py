@@ -1,0 +1,181 @@
+"""What a handler can do besides computing: :class:`Context` for ``def``, :class:`AsyncContext` for ``async def``.
+
+A context decides what holds for both: deadlines travel, a call to oneself is refused. How a message gets there is the
+business of its desk: the real ones are in ``desk`` and ``async_desk``, ``agenthost.testing`` has one without a host.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from agenthost.errors import AgenthostError, TimedOut, UsageError
+
+DEFAULT_TIMEOUT_S = 30.0
+
+Outcome = Any
+"""The decoded reply, or an ``AgenthostError``."""
+
+
+class Desk(Protocol):
+    """Where a synchronous context hands its messages in. Deadlines are on the clock of ``time.monotonic``."""
+
+    def ask(self, path: str, body: Any, deadline: float) -> Outcome:
+        """Call one and wait for its outcome."""
+
+    def exchange(self, wishes: list[tuple[str, Any]], deadline: float) -> list[Outcome]:
+        """Call all, in order, and wait until each has its outcome."""
+
+    def deliver(self, path: str, body: Any, deadline: float) -> None: ...
+
+    def locate(self, path: str, deadline: float) -> str | None: ...
+
+    def is_stopping(self) -> bool: ...
+
+
+class AsyncDesk(Protocol):
+    async def ask(self, path: str, body: Any, deadline: float) -> Outcome: ...
+
+    async def exchange(self, wishes: list[tuple[str, Any]], deadline: float) -> list[Outcome]: ...
+
+    async def deliver(self, path: str, body: Any, deadline: float) -> None: ...
+
+    async def locate(self, path: str, deadline: float) -> str | None: ...
+
+    def is_stopping(self) -> bool: ...
+
+
+class _Base:
+    """``path`` and ``incarnation`` are the agent's own; ``deadline`` is the turn's, None if nobody waits for it."""
+
+    __slots__ = ("deadline", "incarnation", "path")
+
+    path: str
+    incarnation: str
+    deadline: float | None
+
+    def log(self, text: str, **fields: Any) -> None:
+        """One line on stdout, which the host captures: ``text key=value ...``."""
+        words = [text, *(f"{key}={_shown(value)}" for key, value in fields.items())]
+        print(" ".join(words).replace("\n", "\\n"), flush=True)
+
+    def _due(self, wishes: list[tuple[str, Any]], timeout: float | None) -> float:
+        if any(path == self.path for path, _ in wishes):
+            raise _call_to_oneself(self.path)
+        return self._limit(timeout)
+
+    def _limit(self, timeout: float | None) -> float:
+        now = time.monotonic()
+        due = now + (DEFAULT_TIMEOUT_S if timeout is None else timeout)
+        if self.deadline is None or due < self.deadline:
+            return due
+        if self.deadline <= now:
+            raise TimedOut("cannot send anything more in this turn: its caller's deadline has passed")
+        return self.deadline
+
+
+class Context(_Base):
+    """For a handler that is a plain function. Only for the thread that it was handed to."""
+
+    __slots__ = ("_desk",)
+
+    def __init__(self, path: str, incarnation: str, deadline: float | None, desk: Desk) -> None:
+        self.path, self.incarnation, self.deadline = path, incarnation, deadline
+        self._desk = desk
+
+    @property
+    def stopping(self) -> bool:
+        """True once the host has asked the agent to stop: a long turn should come to an end."""
+        return self._desk.is_stopping()
+
+    def call(self, path: str, body: Any = None, timeout: float | None = None) -> Any:
+        """Ask another agent and wait for its reply, for ``timeout`` seconds (30) or as long as our own caller waits.
+
+        Raises ``TimedOut``; ``Down`` with the reason, at once, if it ends meanwhile; ``HandlerFailed`` if it crashed
+        over this; ``Refuse`` if it says no; ``Overloaded``; ``NotRunning``; ``UnknownName``; ``UsageError`` for
+        oneself.
+        """
+        if path == self.path:
+            raise _call_to_oneself(path)
+        outcome = self._desk.ask(path, body, self._limit(timeout))
+        if isinstance(outcome, AgenthostError):
+            raise outcome
+        return outcome
+
+    def gather(
+        self, wishes: Iterable[tuple[str, Any]], timeout: float | None = None, *, return_errors: bool = False
+    ) -> list[Any]:
+        """Call several at once; the replies in the order of ``wishes``.
+
+        All are waited for; then the first error is raised, or with ``return_errors`` errors stand among the replies.
+        """
+        wanted = list(wishes)
+        outcomes = self._desk.exchange(wanted, self._due(wanted, timeout))
+        return outcomes if return_errors else [_unwrap(outcome) for outcome in outcomes]
+
+    def send(self, path: str, body: Any = None, timeout: float | None = None) -> None:
+        """Put a message into another agent's mailbox; returns when it is in there. May be sent to oneself.
+
+        Raises what :meth:`call` raises. After ``TimedOut`` it may still arrive.
+        """
+        self._desk.deliver(path, body, self._limit(timeout))
+
+    def whereis(self, path: str, timeout: float | None = None) -> str | None:
+        """The incarnation that runs at ``path``, None if there is none."""
+        return self._desk.locate(path, self._limit(timeout))
+
+
+class AsyncContext(_Base):
+    """For a handler that is ``async def``. ``asyncio.gather`` over several calls works."""
+
+    __slots__ = ("_desk",)
+
+    def __init__(self, path: str, incarnation: str, deadline: float | None, desk: AsyncDesk) -> None:
+        self.path, self.incarnation, self.deadline = path, incarnation, deadline
+        self._desk = desk
+
+    @property
+    def stopping(self) -> bool:
+        """As in :class:`Context`."""
+        return self._desk.is_stopping()
+
+    async def call(self, path: str, body: Any = None, timeout: float | None = None) -> Any:
+        """As in :class:`Context`."""
+        if path == self.path:
+            raise _call_to_oneself(path)
+        return _unwrap(await self._desk.ask(path, body, self._limit(timeout)))
+
+    async def gather(
+        self, wishes: Iterable[tuple[str, Any]], timeout: float | None = None, *, return_errors: bool = False
+    ) -> list[Any]:
+        """As in :class:`Context`."""
+        wanted = list(wishes)
+        outcomes = await self._desk.exchange(wanted, self._due(wanted, timeout))
+        return outcomes if return_errors else [_unwrap(outcome) for outcome in outcomes]
+
+    async def send(self, path: str, body: Any = None, timeout: float | None = None) -> None:
+        """As in :class:`Context`."""
+        await self._desk.deliver(path, body, self._limit(timeout))
+
+    async def whereis(self, path: str, timeout: float | None = None) -> str | None:
+        """As in :class:`Context`."""
+        return await self._desk.locate(path, self._limit(timeout))
+
+
+def _call_to_oneself(path: str) -> UsageError:
+    return UsageError(
+        f"cannot call {path} from {path}: an agent handles one message at a time and would wait for itself",
+        hint="call the method, or send() the message and handle it in a later turn",
+    )
+
+
+def _unwrap(outcome: Outcome) -> Any:
+    if isinstance(outcome, AgenthostError):
+        raise outcome
+    return outcome
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return repr(text) if isinstance(value, str) and (not text or any(mark in text for mark in ' ="\n')) else text

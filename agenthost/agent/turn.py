@@ -1,0 +1,53 @@
+"""What a turn's end means, for both desks: a reply, an error that the agent survives, or a crash."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Any
+
+from agenthost.agent.agent import Message
+from agenthost.errors import AgenthostError, HandlerFailed
+from agenthost.protocol.codec import pack_body, unpack_body
+from agenthost.transport.callee import Callee, Turn
+from agenthost.transport.data import check_size
+
+CRASHED = 1
+"""Exit status of an agent that crashed."""
+
+
+def open_message(turn: Turn) -> Message:
+    """Raises ``ProtocolError`` if the body is no msgpack."""
+    return Message(unpack_body(turn.body), turn.peer.caller, turn.id, "call" if turn.is_call else "send", turn.deadline)
+
+
+def answer(callee: Callee, turn: Turn, reply: Any) -> None:
+    """Raises what the reply's body is refused for."""
+    if turn.is_call:
+        callee.reply(turn, check_size(pack_body(reply)))
+
+
+def fail(callee: Callee, turn: Turn, error: BaseException) -> int | None:
+    """Answer the caller. Returns the status to exit with, None if the agent goes on."""
+    if isinstance(error, AgenthostError):
+        callee.fail(turn, error.code, str(error), getattr(error, "trace", ""))
+        return None
+    trace = "".join(traceback.format_exception(error))
+    callee.fail(turn, HandlerFailed.code, one_line(error), trace)
+    return exit_status(error, trace)
+
+
+def exit_status(error: BaseException, trace: str = "") -> int:
+    """The status that ``error`` ends the process with, its traceback on stderr unless it is a plain exit."""
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return (error.code or 0) & 0xFF
+        print(error.code, file=sys.stderr, flush=True)
+        return CRASHED
+    print(trace or "".join(traceback.format_exception(error)), end="", file=sys.stderr, flush=True)
+    return CRASHED
+
+
+def one_line(error: BaseException) -> str:
+    text = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

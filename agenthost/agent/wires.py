@@ -1,0 +1,133 @@
+"""All that an agent is connected to, for the synchronous and the asynchronous desk alike; nothing here blocks.
+
+Control messages are acted on here: Expect opens the door, Found, Refused and Down go to the links, Stop closes the
+mailbox and is remembered. When to listen is the desk's business.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import zmq
+
+from agenthost.errors import ProtocolError
+from agenthost.protocol import control
+from agenthost.protocol.birth import Certificate
+from agenthost.protocol.codec import encode, read_from_host
+from agenthost.transport.callee import Callee
+from agenthost.transport.caller import Caller
+from agenthost.transport.control import ControlSocket
+from agenthost.transport.data import Door, Links
+
+_LAST_WORDS_S = 1.0
+"""How long a process that ends stays for libzmq to deliver what it has said last."""
+
+READY = "ready"
+
+
+class Wires:
+    """``doors`` is called once, with the socket, when the first caller is announced."""
+
+    def __init__(self, certificate: Certificate) -> None:
+        self.certificate = certificate
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.control = ControlSocket(certificate.endpoint, context=self.context)
+        self.caller = Caller(certificate.path, certificate.inc)
+        self.links = Links(self.context, self.caller, self._look)
+        self.callee = Callee(certificate.inc, certificate.credit)
+        self.door: Door | None = None
+        self.on_door: Callable[[Door], None] = lambda door: None
+        self.stop: control.Stop | None = None
+        self.spoke = False
+        """Something was said to the host since it was last found silent: that may have swallowed an edge."""
+        self.unread = 0
+        """Casts that were in the mailbox when the agent was stopped."""
+        self.garbled = 0
+        """Messages of the host that could not be read, or that it could not read of us."""
+
+    # ---- what is said to the host
+
+    def say_ready(self) -> None:
+        """Said until the host welcomes us."""
+        ready = control.Ready(inc=self.certificate.inc, token=self.certificate.token)
+        self.control.ask(READY, encode(ready))
+        self.spoke = True
+
+    def say_ignore(self) -> None:
+        self.control.try_send(encode(control.Ignore(inc=self.certificate.inc, token=self.certificate.token)))
+
+    def say_failed(self, error: str, trace: str) -> None:
+        failed = control.Failed(inc=self.certificate.inc, token=self.certificate.token, error=error, trace=trace)
+        self.control.try_send(encode(failed))
+
+    def _look(self, lookup: control.Lookup) -> None:
+        self.control.ask(lookup.id, encode(lookup))
+        self.spoke = True
+
+    # ---- what the host says
+
+    def hear_control(self) -> bool:
+        """Act on all that the host has said, until nothing is left. False if it has said nothing."""
+        frame = self.control.receive_nowait()
+        heard = frame is not None
+        while frame is not None:
+            try:
+                message = read_from_host(frame)
+            except ProtocolError:
+                self.garbled += 1
+            else:
+                self._obey(message)
+            frame = self.control.receive_nowait()
+        self.spoke = False
+        return heard
+
+    def _obey(self, message: control.FromHost) -> None:
+        if isinstance(message, control.Expect):
+            self._expect(message)
+        elif isinstance(message, control.Found):
+            self.control.answered(message.id)
+            self.caller.found(message)
+            self.links.flush()
+        elif isinstance(message, control.Refused):
+            self.control.answered(message.id)
+            self.caller.refused(message)
+            self.links.flush()
+        elif isinstance(message, control.Down):
+            self.links.down(message.path, message.inc, message.reason, time.monotonic())
+            self.control.try_send(encode(control.Seen(id=message.id)))
+        elif isinstance(message, control.Stop):
+            self._begin_stop(message)
+        elif isinstance(message, control.Welcome):
+            self.control.answered(READY)
+        else:
+            self.garbled += 1  # Garbled, or a Response: an agent requests nothing
+
+    def _expect(self, message: control.Expect) -> None:
+        if self.door is None:
+            address = f"ipc://{self.certificate.data_folder}/d-{self.certificate.inc}"
+            self.door = Door(self.context, self.callee, address)
+            self.on_door(self.door)
+        self.callee.expect(message.ticket, message.caller, message.caller_inc)
+        expecting = control.Expecting(inc=self.certificate.inc, ticket=message.ticket, address=self.door.address)
+        self.control.try_send(encode(expecting))
+
+    def _begin_stop(self, message: control.Stop) -> None:
+        self.control.try_send(encode(control.Stopping(inc=self.certificate.inc, id=message.id)))
+        if self.stop is None:
+            self.stop = message
+            self.unread = self.callee.close("it is stopping")
+            self.flush_door()
+
+    def flush_door(self) -> None:
+        if self.door is not None and self.callee.out:
+            self.door.flush()
+
+    def close(self) -> None:
+        """Deliver what was said last, for at most a second, and close everything."""
+        self.flush_door()
+        self.links.close()
+        if self.door is not None:
+            self.door.close()
+        self.control.close(_LAST_WORDS_S)
+        self.context.term()

@@ -1,0 +1,196 @@
+"""Talking to a host, and to its agents, from outside: :class:`Client`.
+
+::
+
+    with Client() as client:
+        status = client.request("status")
+        reply = client.call("/team/planner", {"goal": "..."}, timeout=60)
+
+One thread, no event loop, nothing in the background; a client is for the thread that made it. A host that does not
+answer is noticed after ``patience_s``, also in the midst of a request that takes its time: pings go along with it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from math import ceil
+from types import TracebackType
+from typing import Any, Self
+
+import zmq
+from zmq.backend import zmq_poll
+
+from agenthost.errors import AgenthostError, NoHost, ProtocolError, TimedOut, from_wire
+from agenthost.protocol import control
+from agenthost.protocol.codec import encode, pack_body, read_from_host
+from agenthost.transport.caller import Call, Caller, Link
+from agenthost.transport.control import ControlSocket
+from agenthost.transport.data import Links, check_size
+
+DEFAULT_TIMEOUT_S = 30.0
+PATIENCE_S = 5.0
+PING = "ping"
+"""An op that any host answers, if only by refusing it."""
+
+
+class Client:
+    """``endpoint`` is the host's control socket, ``ipc://...``. Without it ``transport.places`` finds the host, named
+    ``host`` or the only one that runs; raises ``NoHost`` if there is none. Nothing is said before it is needed."""
+
+    def __init__(self, endpoint: str | None = None, *, host: str | None = None, patience_s: float = PATIENCE_S) -> None:
+        if endpoint is None:
+            from agenthost.transport.places import find_endpoint
+
+            endpoint = find_endpoint(host=host)
+        self.endpoint, self.patience_s = endpoint, patience_s
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._control = ControlSocket(endpoint, context=self._context)
+        self._caller = Caller(f"client:{os.getuid()}", "")
+        self._links = Links(self._context, self._caller, self._look)
+        self._answers: dict[int, deque[control.Response | control.Refused]] = {}
+        self._heard_at = 0.0
+        self._pinged_at = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        self._links.close()
+        self._control.close()
+        self._context.term()
+
+    # ---- the host
+
+    def request(self, op: str, args: dict[str, Any] | None = None, timeout: float | None = DEFAULT_TIMEOUT_S) -> Any:
+        """Ask the host for ``op`` of the table in ``protocol/SPEC.md`` and return its result.
+
+        ``timeout`` in seconds, None waits as long as the host is there. Raises ``TimedOut``, ``NoHost``, or what the
+        host refuses with. Of an op that answers more than once, the last result; see :meth:`stream`.
+        """
+        last = deque(self._responses(op, args, timeout), maxlen=1)
+        return last[0] if last else None
+
+    def stream(self, op: str, args: dict[str, Any] | None = None, timeout: float | None = None) -> Iterator[Any]:
+        """The results of an op that goes on answering, as they come. ``timeout`` is for each of them, None for none.
+
+        The end of the stream carries no result of its own if that is None.
+        """
+        return self._responses(op, args, timeout)
+
+    def _responses(self, op: str, args: dict[str, Any] | None, timeout: float | None) -> Iterator[Any]:
+        number = self._caller.new_id()
+        answers = self._answers[number] = deque()
+        self._control.ask(number, encode(control.Request(id=number, op=op, args=args or {})))
+        try:
+            while True:
+                self._wait(lambda: bool(answers), None if timeout is None else time.monotonic() + timeout, op)
+                answer = answers.popleft()
+                if isinstance(answer, control.Refused):
+                    raise from_wire(answer.code, answer.why, answer.hint)
+                if answer.more or answer.result is not None:
+                    yield answer.result
+                if not answer.more:
+                    return
+        finally:
+            self._control.answered(number)
+            del self._answers[number]
+
+    # ---- agents
+
+    def call(self, path: str, body: Any = None, timeout: float | None = DEFAULT_TIMEOUT_S) -> Any:
+        """Ask the agent at ``path`` and return its reply. Raises what ``Context.call`` raises, and ``NoHost``."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        call = self._caller.call(path, check_size(pack_body(body)), deadline, time.monotonic())
+        return self._outcome(call, path, deadline)
+
+    def send(self, path: str, body: Any = None, timeout: float | None = DEFAULT_TIMEOUT_S) -> None:
+        """Put a message into the mailbox of the agent at ``path``; returns when it is in there."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        call = self._caller.cast(path, check_size(pack_body(body)), time.monotonic())
+        self._outcome(call, path, deadline)
+
+    def _outcome(self, call: Call, path: str, deadline: float | None) -> Any:
+        self._links.flush()
+        try:
+            self._wait(lambda: call.outcome is not None, deadline, path, call.link)
+        except BaseException as error:  # also Ctrl-C: the agent need not begin what nobody waits for
+            why = error if isinstance(error, AgenthostError) else TimedOut("cannot wait any longer: interrupted")
+            self._caller.abandon(call, why)
+            self._links.flush()
+            raise
+        outcome = call.decoded()
+        if isinstance(outcome, AgenthostError):
+            raise outcome
+        return outcome
+
+    def _look(self, lookup: control.Lookup) -> None:
+        self._control.ask(lookup.id, encode(lookup))
+
+    # ---- waiting
+
+    def _wait(self, is_there: Callable[[], bool], deadline: float | None, what: str, link: Link | None = None) -> None:
+        began = time.monotonic()
+        self._heard_at = max(self._heard_at, began)  # its silence counts from the question on
+        while not is_there():
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                raise TimedOut(f"cannot get an answer from {what}: nothing came in {deadline - began:g} s")
+            if now - self._heard_at >= self.patience_s:
+                raise NoHost(
+                    f"cannot reach the host at {self.endpoint}: it has not answered for {self.patience_s:g} s",
+                    hint="is it running? agenthost status",
+                )
+            self._ping_if_silent(now)
+            next_look = min(self._heard_at + self.patience_s, now + self.patience_s / 4)
+            self._listen(next_look if deadline is None else min(next_look, deadline), link)
+
+    def _ping_if_silent(self, now: float) -> None:
+        share_s = self.patience_s / 4
+        if now - self._heard_at >= share_s and now - self._pinged_at >= share_s:
+            self._pinged_at = now
+            self._control.try_send(encode(control.Request(id=self._caller.new_id(), op=PING)))
+
+    def _listen(self, until: float, link: Link | None) -> None:
+        """Act on what arrives first, at ``until`` the latest."""
+        items: list[tuple[Any, int]] = [(self._control.socket, zmq.POLLIN)]
+        plug = self._links.socket(link) if link is not None else None
+        if plug is not None:
+            items.append((plug, zmq.POLLIN))
+        left_s = max(0.0, until - time.monotonic())
+        repeat_s = self._control.resend_due()
+        if repeat_s is not None:
+            left_s = min(left_s, repeat_s)
+        # rounded up: poll(2) counts in ms, and 0 would spin
+        for source, _ in zmq_poll(items, ceil(left_s * 1000)):
+            if source is self._control.socket:
+                self._hear_host()
+            elif link is not None:
+                self._links.pump(link, time.monotonic())
+
+    def _hear_host(self) -> None:
+        while (frame := self._control.receive_nowait()) is not None:
+            self._heard_at = time.monotonic()
+            try:
+                message = read_from_host(frame)
+            except ProtocolError:
+                continue  # of a newer host, perhaps; what matters comes again
+            if isinstance(message, control.Response | control.Refused):
+                self._control.answered(message.id)
+                if message.id in self._answers:
+                    self._answers[message.id].append(message)
+                elif isinstance(message, control.Refused):
+                    self._caller.refused(message)
+            elif isinstance(message, control.Found):
+                self._control.answered(message.id)
+                self._caller.found(message)
+            elif isinstance(message, control.Down):
+                self._links.down(message.path, message.inc, message.reason, self._heard_at)
+                self._control.try_send(encode(control.Seen(id=message.id)))
+        self._links.flush()

@@ -1,0 +1,155 @@
+"""What pidns and walk have in common: a cell whose nesting and emptiness are this process's own book-keeping.
+
+Leaves to each tier: who its own members are, and how they are killed. The rule: a cell is empty when its own last
+process has gone and all cells nested in it are empty; children cells are killed before the cell itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+from abc import ABC, abstractmethod
+from typing import Callable, Self
+
+from agenthost.containment import descent, measure, procfs, signals
+from agenthost.containment.cell import CellOrder, Usage
+from agenthost.containment.nest import Nest
+from agenthost.containment.procfs import Stat
+from agenthost.containment.readiness import Readiness
+from agenthost.errors import ContainmentError
+
+
+class BookedCell(ABC):
+    tier: str
+    folder = ""
+
+    def __init__(
+        self, nest: Nest[Self], readiness: Readiness, path: str, incarnation: str, parent: Self | None
+    ) -> None:
+        self.path, self.incarnation, self.parent = path, incarnation, parent
+        self.nested: dict[str, Self] = {}
+        self.killed = False
+        self._leave_nest: Callable[[], None] = lambda: nest.leave(self)
+        self._readiness = readiness
+        self._main: Stat | None = None
+        self._stopped: descent.Known = {}
+        self._on_empty: Callable[[], None] | None = None
+        self._watched_fd = -1
+        nest.enter(self)
+
+    @abstractmethod
+    def order(self) -> CellOrder: ...
+
+    @abstractmethod
+    def own(self) -> list[Stat]:
+        """Living members of this cell alone, parents before children."""
+
+    @abstractmethod
+    def own_pulse(self) -> Stat | None:
+        """A living process without whose end this cell, those in it aside, is not empty."""
+
+    @abstractmethod
+    def kill_own(self) -> None: ...
+
+    def attach(self, pid: int, pidfd: int) -> None:
+        one = procfs.stat(pid)
+        if one is None:
+            raise ContainmentError(
+                f"cannot attach {pid} to {self.path}: there is no such process", hint="attach before it is reaped"
+            )
+        self.check(one)
+        self._main = one
+        if self.killed:  # the kill came between order and birth
+            self.kill()
+
+    def check(self, one: Stat) -> None:
+        """``ContainmentError`` if the process was not born as ordered."""
+
+    def signal(self, signum: int) -> int:
+        mine = [one for one in self.own() if self._sent(one, signum)]
+        return len(mine) + sum(cell.signal(signum) for cell in list(self.nested.values()))
+
+    def kill(self) -> None:
+        self.killed = True
+        for cell in list(self.nested.values()):
+            cell.kill()
+        self.kill_own()
+
+    def freeze(self) -> None:
+        for cell in list(self.nested.values()):
+            cell.freeze()
+        self._stopped |= descent.stop({one.pid: one.start_time for one in self.own()})
+
+    def thaw(self) -> None:
+        """Resumes what ``freeze`` stopped; what had stopped itself stays so."""
+        descent.resume(self._stopped)
+        self._stopped = {}
+        for cell in list(self.nested.values()):
+            cell.thaw()
+
+    def members(self) -> list[int]:
+        inner = [pid for cell in list(self.nested.values()) for pid in cell.members()]
+        return [one.pid for one in self.own()] + inner
+
+    def is_empty(self) -> bool:
+        return self._pulse() is None
+
+    def watch_empty(self, callback: Callable[[], None]) -> None:
+        """Costs one descriptor until it is called back; so ask when the main process has ended, not before."""
+        self._on_empty = callback
+        if self._watched_fd < 0:
+            self._watch_next()
+
+    def usage(self) -> Usage:
+        return measure.usage(self.members())
+
+    def out_of_memory_kills(self) -> int:
+        """Always 0: only a cgroup counts them."""
+        return 0
+
+    def close(self) -> None:
+        if pulse := self._pulse():
+            raise ContainmentError(f"cannot close the cell of {self.path}: {pulse.pid} lives in it", hint="kill it")
+        for cell in list(self.nested.values()):
+            cell.close()
+        self._unwatch()
+        self._on_empty = None
+        self._leave_nest()
+
+    def _pulse(self) -> Stat | None:
+        return self.own_pulse() or next((one for cell in self.nested.values() if (one := cell._pulse())), None)
+
+    def _watch_next(self) -> None:
+        """Wait for one living member at a time: one descriptor, however many there are."""
+        while pulse := self._pulse():
+            pidfd = signals.open_pidfd(pulse.pid)
+            if pidfd is None:
+                continue
+            if procfs.living(pulse.pid, pulse.start_time):
+                self._watched_fd = pidfd
+                self._readiness.add(pidfd, select.EPOLLIN, self._pulse_gone)
+                return
+            os.close(pidfd)
+        asyncio.get_running_loop().call_soon(self._tell)
+
+    def _pulse_gone(self) -> None:
+        self._unwatch()
+        self._watch_next()
+
+    def _unwatch(self) -> None:
+        if self._watched_fd >= 0:
+            self._readiness.remove(self._watched_fd)
+            os.close(self._watched_fd)
+            self._watched_fd = -1
+
+    def _tell(self) -> None:
+        callback, self._on_empty = self._on_empty, None
+        if callback:
+            callback()
+
+    def _sent(self, one: Stat, signum: int) -> bool:
+        try:
+            return signals.send(one.pid, one.start_time, signum)
+        except PermissionError:  # a set-user-ID program of another user: not counted
+            return False

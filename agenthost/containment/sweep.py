@@ -1,0 +1,162 @@
+"""Ending the strays of an earlier life of this host, before the first birth of this one.
+
+Looked for in this order: left-over cgroups, the births file, and the marker in the environment of what was exec'ed. The
+caller holds the lock of the state folder, so an earlier life is over. The rule: nobody is signalled who was not
+identified by his cgroup, by pid and start time, or by the marker; never ourselves or what we descend from.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Callable, Iterable, Literal
+
+from agenthost.containment import descent, ground, hierarchy, procfs
+from agenthost.containment.births import Born
+
+MARKER = "AGENTHOST_HOST"
+PATH, INCARNATION = "AGENTHOST_PATH", "AGENTHOST_INCARNATION"
+PATIENCE_S = 5.0
+PAUSE_S = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """``found`` says by what; ``what`` is a pid or a folder. ``ended`` False: only reported, or it would not go."""
+
+    found: Literal["cgroup", "birth", "marker"]
+    what: str
+    path: str
+    incarnation: str
+    ended: bool
+    text: str
+
+
+def sweep(
+    host_name: str,
+    boot: int,
+    marker: str,
+    births: Iterable[Born],
+    mode: Literal["kill", "report"] = "kill",
+    own: dict[str, str] | None = None,
+) -> list[Stray]:
+    """``boot`` is that of this life; ``marker`` the value of AGENTHOST_HOST, unique to the state folder.
+
+    ``births`` as read from the births file. ``own``: controller to the folder that the host's cgroups lie in; None
+    looks it up. Blocks until what was ended is gone, for at most about ``PATIENCE_S`` for each kind.
+    """
+    kill = mode == "kill"
+    births = list(births)
+    found = _sweep_cgroups(host_name, boot, births, kill, ground.own_folders() if own is None else own)
+    found += _sweep_births(births, kill)
+    found += _sweep_marked(marker, kill)
+    return found
+
+
+def _sweep_cgroups(host_name: str, boot: int, births: list[Born], kill: bool, own: dict[str, str]) -> list[Stray]:
+    recorded = {one.folder for one in births}
+    found = []
+    # v2 first: it holds the processes; v1 groups are empty then
+    for controller, place in sorted(own.items()):
+        for folder in hierarchy.subfolders(place):
+            earlier = ground.parse_base(folder, host_name)
+            if earlier is None or earlier == boot:
+                continue
+            ours = any(one.startswith(folder + "/") for one in recorded)
+            if controller == "" and not ours and _host_lives(folder):
+                text = f"{folder}: left alone: a host of the same name, but of another state folder, lives in it"
+                found.append(Stray("cgroup", folder, "", str(earlier), False, text))
+                continue
+            if controller and _host_lives(f"{own.get('', '')}/{os.path.basename(folder)}"):
+                continue  # its v2 folder was left alone above
+            found.append(_end_cgroup(folder, earlier, kill))
+    return found
+
+
+def _host_lives(base: str) -> bool:
+    try:
+        return bool(hierarchy.field(f"{base}/{ground.SYSTEM}/cgroup.events", "populated"))
+    except OSError:  # it goes away while we look
+        return False
+
+
+def _end_cgroup(folder: str, boot: int, kill: bool) -> Stray:
+    spare = procfs.own_line()
+    pids = [pid for pid in hierarchy.processes(folder) if pid not in spare]
+    text = f"{folder}: {len(pids)} processes of boot {boot}"
+    if not kill:
+        return Stray("cgroup", folder, "", str(boot), False, text)
+
+    def empty() -> bool:
+        left = [pid for pid in hierarchy.processes(folder) if pid not in spare]
+        known = {pid: one.start_time for pid in left if (one := procfs.stat(pid))}
+        descent.kill({pid: since for pid, since in known.items() if _in(folder, pid)}, spare)
+        return not left
+
+    if spare & set(hierarchy.processes(folder)):  # we were started from within it: it stays, the others go
+        return Stray("cgroup", folder, "", str(boot), _wait(empty), text)
+    if os.path.exists(f"{folder}/cgroup.kill"):
+        hierarchy.write(f"{folder}/cgroup.kill", "1")
+    gone = _wait(empty) and _wait(lambda: hierarchy.try_remove(folder))
+    return Stray("cgroup", folder, "", str(boot), gone, text)
+
+
+def _in(folder: str, pid: int) -> bool:
+    return pid in hierarchy.processes(folder)
+
+
+def _sweep_births(births: list[Born], kill: bool) -> list[Stray]:
+    here = (procfs.machine_boot_id(), procfs.pid_namespace())
+    spare = procfs.own_line()
+    alive = [one for one in births if (one.boot_id, one.pid_namespace) == here and one.pid not in spare and one.lives()]
+    gone = kill and _end({one.pid: one.start_time for one in alive}, spare)
+    return [
+        Stray("birth", str(one.pid), one.path, one.incarnation, gone, f"{one.pid} was {one.path} {one.incarnation}")
+        for one in alive
+    ]
+
+
+def _sweep_marked(marker: str, kill: bool) -> list[Stray]:
+    spare = procfs.own_line()
+    marked: dict[int, dict[str, str]] = {}
+    known: descent.Known = {}
+    for pid, one in procfs.snapshot().items():
+        if pid in spare or not one.alive:
+            continue
+        said = procfs.environ(pid, MARKER, PATH, INCARNATION)
+        if said.get(MARKER) == marker and procfs.living(pid, one.start_time):
+            marked[pid], known[pid] = said, one.start_time
+    gone = kill and _end(known, spare)
+    return [
+        Stray(
+            "marker",
+            str(pid),
+            said.get(PATH, ""),
+            said.get(INCARNATION, ""),
+            gone,
+            f"{pid} carries {MARKER}={marker}",
+        )
+        for pid, said in marked.items()
+    ]
+
+
+def _end(known: descent.Known, spare: set[int]) -> bool:
+    """KILL them and all below them; True when they are gone. They are not our children: nobody waits for us to reap."""
+    everyone = dict(known)
+
+    def gone() -> bool:
+        everyone.update(descent.kill(everyone, spare))
+        return not any(procfs.living(pid, since) for pid, since in everyone.items())
+
+    return not known or _wait(gone)
+
+
+def _wait(fact: Callable[[], bool]) -> bool:
+    """True once ``fact()`` is; False after PATIENCE_S. Blocking is right here: the host has not begun."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not fact():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(PAUSE_S)
+    return True

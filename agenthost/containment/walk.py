@@ -1,0 +1,110 @@
+"""Cells by walking /proc, for where nothing better is to be had. Every agent is a subreaper, so what it starts stays
+below it while it lives; what it leaves behind is handed to the host, which must be a subreaper too.
+
+Complete against all but a fork bomb of hundreds. What we never saw before its agent died cannot be told from other
+orphans: the host ends it as a remnant (:func:`kill_remnants`), before it calls the incarnation ended.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Collection
+
+from agenthost.containment import descent, procfs
+from agenthost.containment.booked import BookedCell
+from agenthost.containment.cell import CellOrder
+from agenthost.containment.nest import Nest
+from agenthost.containment.procfs import Stat
+from agenthost.containment.readiness import Readiness
+from agenthost.core.birth import Limits
+
+
+class WalkCell(BookedCell):
+    tier = "walk"
+    _seen: descent.Known | None = None
+
+    def order(self) -> CellOrder:
+        return CellOrder(subreaper=True)
+
+    def own(self) -> list[Stat]:
+        """Main, all below it, and what was seen below it earlier and all below that."""
+        if self._main is None:
+            return []
+        found = descent.living_below({self._main.pid: self._main.start_time, **(self._seen or {})})
+        self._seen = {pid: one.start_time for pid, one in found.items()}
+        return list(found.values())
+
+    def own_pulse(self) -> Stat | None:
+        if self._main and (main := procfs.living(self._main.pid, self._main.start_time)):
+            return main
+        return next(iter(self.own()), None)
+
+    def kill_own(self) -> None:
+        own = self.own()
+        descent.kill({one.pid: one.start_time for one in own})
+
+
+class WalkContainment:
+    tier = "walk"
+
+    def __init__(self) -> None:
+        self._nest: Nest[WalkCell] = Nest()
+        self._readiness = Readiness()
+
+    def cell(self, path: str, incarnation: str, limits: Limits) -> WalkCell:
+        return WalkCell(self._nest, self._readiness, path, incarnation, self._nest.parent_for(path))
+
+    def explain(self) -> list[str]:
+        return [
+            "an agent is ended by walking /proc: complete for all but a fork bomb of hundreds of processes",
+            "limits are rlimits, which hold for each process and not for the agent as a whole: there are no cgroups",
+            "freezing stops each process by SIGSTOP, which its parent can see",
+        ]
+
+    def roots(self) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        for cell in self._nest.cells():
+            cell.close()
+        self._readiness.close()
+
+
+def remnants(host_pid: int, known_pids: Collection[int], born_before_ticks: int | None = None) -> list[int]:
+    """Living children of the host that it did not start, and all below them: what ended agents left behind.
+
+    ``known_pids`` are all children the host knows. A birth that is under way is a child it does not know yet: then give
+    ``born_before_ticks``, the time (``procfs.now_ticks()``) at which the oldest open birth was ordered; what started
+    then or later is left for the next look.
+    """
+    return list(_remnants(host_pid, known_pids, born_before_ticks))
+
+
+def kill_remnants(host_pid: int, known_pids: Collection[int], born_before_ticks: int | None = None) -> int:
+    """End them; returns how many lived. Call again until 0. Zombies among them are reaped if we are the host."""
+    found = _remnants(host_pid, known_pids, born_before_ticks)
+    if found:
+        descent.kill({pid: one.start_time for pid, one in found.items()}, spare=set(known_pids))
+    if host_pid == os.getpid():
+        _reap_strangers(known_pids, born_before_ticks)
+    return len(found)
+
+
+def _strangers(host_pid: int, known_pids: Collection[int], born_before_ticks: int | None) -> list[Stat]:
+    known = set(known_pids)
+    found = (procfs.stat(pid) for pid in procfs.children(host_pid) if pid not in known)
+    return [one for one in found if one and (born_before_ticks is None or one.start_time < born_before_ticks)]
+
+
+def _remnants(host_pid: int, known_pids: Collection[int], born_before_ticks: int | None) -> dict[int, Stat]:
+    tops = {one.pid: one.start_time for one in _strangers(host_pid, known_pids, born_before_ticks) if one.alive}
+    return descent.living_below(tops)
+
+
+def _reap_strangers(known_pids: Collection[int], born_before_ticks: int | None) -> None:
+    for one in _strangers(os.getpid(), known_pids, born_before_ticks):
+        if not one.alive:
+            try:
+                os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOHANG)
+            except ChildProcessError:  # somebody else of this process has reaped it
+                continue
