@@ -1,0 +1,133 @@
+"""A conversation with an endpoint."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+from agenthost_workers.chat import Chat
+
+from agenthost import Refuse
+from tests.scripted.endpoint import Endpoint
+from tests.workers.turns import turns_of
+
+SCHEMA = {"type": "object", "properties": {"word": {"enum": ["yes", "no"]}}, "required": ["word"]}
+
+
+def args(endpoint: Endpoint, **more: Any) -> dict[str, Any]:
+    return {"base_url": endpoint.base_url, **more}
+
+
+def said(endpoint: Endpoint, at: int = -1) -> list[tuple[str, str]]:
+    return [(message["role"], message["content"]) for message in endpoint.requests[at]["messages"]]
+
+
+def test_a_text_gets_an_answer_and_both_are_remembered(endpoint: Endpoint) -> None:
+    with turns_of(Chat, args(endpoint, system="be short")) as chat:
+        assert chat.call("one")["text"] == "You said: one"
+        assert chat.call({"text": "two"})["text"] == "You said: two"
+        assert said(endpoint) == [
+            ("system", "be short"),
+            ("user", "one"),
+            ("assistant", "You said: one"),
+            ("user", "two"),
+        ]
+        assert len(chat.agent.state["messages"]) == 4
+
+
+def test_messages_of_the_caller_leave_the_history_aside(endpoint: Endpoint) -> None:
+    with turns_of(Chat, args(endpoint)) as chat:
+        chat.call("one")
+        chat.call({"messages": [{"role": "user", "content": "aside"}]})
+        assert said(endpoint) == [("user", "aside")]
+        assert [message["content"] for message in chat.agent.state["messages"]] == ["one", "You said: one"]
+
+
+def test_by_a_schema_the_reply_has_its_value(endpoint: Endpoint) -> None:
+    with turns_of(Chat, args(endpoint)) as chat:
+        reply = chat.call({"text": "choose", "schema": SCHEMA})
+        assert reply["value"] == {"word": "yes"}
+        assert "value" not in chat.call("talk")
+
+
+def test_json_that_was_cut_is_refused_and_not_remembered(endpoint: Endpoint) -> None:
+    endpoint.script({"do": "length"})
+    with turns_of(Chat, args(endpoint, schema=SCHEMA)) as chat:
+        with pytest.raises(Refuse, match="cut at max_tokens"):
+            chat.call("choose")
+        assert "messages" not in chat.agent.state
+
+
+def test_what_the_body_says_wins_over_the_args(endpoint: Endpoint) -> None:
+    with turns_of(Chat, args(endpoint, model="small", temperature=0.2, max_tokens=5)) as chat:
+        chat.call({"text": "hi", "temperature": 0.9})
+        request = endpoint.requests[-1]
+        assert (request["model"], request["temperature"], request["max_tokens"]) == ("small", 0.9, 5)
+
+
+def test_only_the_last_of_the_history_is_sent_where_it_is_told(endpoint: Endpoint) -> None:
+    with turns_of(Chat, args(endpoint, keep_last=2)) as chat:
+        for word in ("one", "two", "three"):
+            chat.call(word)
+        assert said(endpoint) == [("user", "two"), ("assistant", "You said: two"), ("user", "three")]
+        assert chat.agent.compact(chat.agent.state, 2)["messages"][0]["content"] == "three"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"do": "truncate", "pieces": 1},
+        {"do": "silent_end", "pieces": 1},
+        {"do": "error", "pieces": 1},
+        {"do": "garbage"},
+        {"do": "status", "status": 500},
+        {"do": "status", "status": 401},
+        {"do": "status", "status": 429, "retry_after": "3600"},
+    ],
+    ids=str,
+)
+def test_what_goes_wrong_is_refused_in_words_and_not_remembered(endpoint: Endpoint, step: dict[str, Any]) -> None:
+    endpoint.script(step)
+    with turns_of(Chat, args(endpoint)) as chat:
+        with pytest.raises(Refuse, match="cannot get an answer of the model: "):
+            chat.call("one")
+        assert "messages" not in chat.agent.state
+        assert chat.call("two")["text"] == "You said: two"
+
+
+def test_a_busy_model_is_waited_for_within_the_deadline(endpoint: Endpoint) -> None:
+    endpoint.script({"do": "status", "status": 429, "retry_after": "0.1"})
+    with turns_of(Chat, args(endpoint)) as chat:
+        assert chat.call("one")["text"] == "You said: one"
+
+
+def test_a_model_that_is_not_there_is_refused_in_words() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+        with turns_of(Chat, {"base_url": url}) as chat, pytest.raises(Refuse, match="cannot reach http://127"):
+            chat.call("anybody?")
+
+
+@pytest.mark.parametrize("body", [5, None, {}, {"text": 5}, ["text"]])
+def test_a_body_without_words_is_refused(endpoint: Endpoint, body: Any) -> None:
+    with turns_of(Chat, args(endpoint)) as chat:
+        with pytest.raises(Refuse, match="cannot chat"):
+            chat.call(body)
+        assert endpoint.requests == []
+
+
+def test_where_the_model_is_may_be_said_by_the_environment(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.base_url)
+    monkeypatch.setenv("MY_KEY", "secret")
+    with turns_of(Chat, {"api_key_env": "MY_KEY"}, path="/chats/ana") as chat:
+        chat.call("hi")
+    assert endpoint.keys == ["Bearer secret"]
+    assert endpoint.callers[0][0] == "/chats/ana"
+
+
+def test_without_a_place_to_ask_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(ValueError, match="OPENAI_BASE_URL"), turns_of(Chat):
+        pass

@@ -1,0 +1,94 @@
+"""Chat: a conversation with any OpenAI-compatible endpoint.
+
+Leaves the wire to ``completion``. The rule it keeps: question and answer enter the history together, and only when the
+answer is whole. What an endpoint or a network can say no with is refused in words, never a crash.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+from agenthost_workers.completion import CompletionError, Endpoint
+
+from agenthost import Agent, Context, Message, Refuse
+
+_REQUEST_KEYS = ("model", "temperature", "max_tokens", "top_p", "seed", "stop", "response_format")
+
+
+class Chat(Agent):
+    """The body is a text, ``{"text": ...}`` or ``{"messages": [...]}``; the latter leaves the history aside.
+
+    With ``"schema"`` in the body (or in the args) the answer is JSON by that schema, and the reply has it parsed as
+    ``value``. A key of the body wins over the same of the args. Reply: ``{"text", "finish_reason", "usage"}``.
+
+    Args: ``base_url`` (default: OPENAI_BASE_URL), ``api_key_env`` (the variable that holds the key, default
+    OPENAI_API_KEY), ``model``, ``system``, ``temperature``, ``max_tokens``, ``top_p``, ``seed``, ``stop``,
+    ``response_format``, ``schema``, ``timeout_s`` (120, for messages without a deadline), ``keep_last`` (messages of
+    history that are sent, default all). ``self.state["messages"]`` is the history.
+    """
+
+    def on_start(self, ctx: Context) -> None:
+        base_url = self.args.get("base_url") or os.environ.get("OPENAI_BASE_URL")
+        if not base_url:
+            raise ValueError("cannot tell where the model is: no base_url in args, no OPENAI_BASE_URL; set one of them")
+        key = os.environ.get(self.args.get("api_key_env", "OPENAI_API_KEY"))
+        headers = {"x-agent-path": ctx.path, "x-agent-pid": str(os.getpid())}
+        self._endpoint = Endpoint(base_url, api_key=key, headers=headers)
+
+    def handle(self, message: Message, ctx: Context) -> Any:
+        body = {"text": message.body} if isinstance(message.body, str) else message.body
+        if not isinstance(body, dict):
+            raise Refuse(f"cannot chat about {type(body).__name__}: send a text, or a map with text or messages")
+        history: list[dict[str, Any]] = self.state.get("messages", [])
+        given, asked = body.get("messages"), {"role": "user", "content": body.get("text")}
+        if given is None and not isinstance(asked["content"], str):
+            raise Refuse("cannot chat without words: neither 'text' nor 'messages' is in the body")
+        keep_last = int(self.args.get("keep_last", 0))
+        messages = [*history[-keep_last:], asked] if given is None else list(given)
+        request = self._request(body, messages)
+        deadline = message.deadline
+        if deadline is None:
+            deadline = time.monotonic() + float(self.args.get("timeout_s", 120))
+        try:
+            answer = self._endpoint.complete(request, deadline=deadline)
+        except CompletionError as error:
+            raise Refuse(f"cannot get an answer of the model: {error}") from error
+        reply = {"text": answer.text, "finish_reason": answer.finish_reason, "usage": answer.usage}
+        if request.get("response_format", {}).get("type") == "json_schema":
+            reply["value"] = _parsed(answer.text, answer.finish_reason)
+        if given is None:
+            self.state["messages"] = [*history, asked, {"role": "assistant", "content": answer.text}]
+        return reply
+
+    def on_stop(self, ctx: Context) -> None:
+        self._endpoint.close()
+
+    def compact(self, state: dict[str, Any], keep_last: int) -> dict[str, Any]:
+        """The remedy for a history that has grown too long."""
+        return {**state, "messages": state.get("messages", [])[-keep_last:]}
+
+    def _request(self, body: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
+        wanted = {**self.args, **body}
+        request = {key: wanted[key] for key in _REQUEST_KEYS if wanted.get(key) is not None}
+        if wanted.get("schema") is not None:
+            request["response_format"] = by_schema(wanted["schema"])
+        system = wanted.get("system")
+        if system and not (messages and messages[0].get("role") == "system"):
+            messages = [{"role": "system", "content": system}, *messages]
+        return {**request, "messages": messages}
+
+
+def by_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """The ``response_format`` that makes an endpoint answer in JSON by ``schema``."""
+    return {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema, "strict": True}}
+
+
+def _parsed(text: str, finish_reason: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        cut = "it was cut at max_tokens" if finish_reason == "length" else "the endpoint does not keep to schemas"
+        raise Refuse(f"cannot read the model's answer as JSON: {cut}; it begins {text[:80]!r}") from None
