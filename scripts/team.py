@@ -101,9 +101,8 @@ class Show:
         asking = threading.Thread(target=self._question.ask, args=(self._host.endpoint,), daemon=True)
         asking.start()
         if sys.stdin.isatty():
-            self._say(
-                f"[dim]keys kill with SIGKILL: {', '.join(f'{at} {name}' for at, name in enumerate(PATHS, 1))}[/]"
-            )
+            named = ", ".join(f"{at} {name}" for at, name in enumerate(PATHS, 1))
+            self._say(f"[dim]keys that kill with SIGKILL: {named}[/]")
         with keys() as pressed, Client(self._host.endpoint, patience_s=PATIENCE_S) as client:
             while asking.is_alive():
                 self._print_progress()

@@ -44,7 +44,7 @@ class AsyncDesk:
         self._fds: dict[zmq.Socket[bytes], int] = {}
         self._links_by_socket: dict[zmq.Socket[bytes], Link] = {}
         self._readable: set[zmq.Socket[bytes]] = set()
-        self._is_settling = False
+        self._is_settling = self._is_closed = False
         self._repeat: asyncio.TimerHandle | None = None
 
     async def run(self) -> int:
@@ -203,6 +203,8 @@ class AsyncDesk:
 
     def _settle(self) -> None:
         self._is_settling = False
+        if self._is_closed:
+            return  # it was called for before the sockets were closed
         wires = self._wires
         now = time.monotonic()
         wires.hear_control()
@@ -229,6 +231,7 @@ class AsyncDesk:
             self._repeat = self._loop.call_later(after_s + 0.001, self._settle)
 
     def _close(self) -> None:
+        self._is_closed = True
         if self._repeat is not None:
             self._repeat.cancel()
         for fd in self._fds.values():

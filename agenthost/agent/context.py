@@ -58,7 +58,10 @@ class _Base:
     def log(self, text: str, **fields: Any) -> None:
         """One line on stdout, which the host captures: ``text key=value ...``."""
         words = [text, *(f"{key}={_shown(value)}" for key, value in fields.items())]
-        print(" ".join(words).replace("\n", "\\n"), flush=True)
+        try:
+            print(" ".join(words).replace("\n", "\\n"), flush=True)
+        except OSError:
+            pass  # who captures it has gone: a lost line is no reason to crash
 
     def _due(self, wishes: list[tuple[str, Any]], timeout: float | None) -> float:
         if any(path == self.path for path, _ in wishes):

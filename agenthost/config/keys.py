@@ -50,8 +50,8 @@ READY = Section(
     (
         Key(
             "http",
-            Text(r"http://[^\s/?#\u0000][^\s\u0000]*", "URL", "it is no http:// URL", "", check_url),
-            "A URL that answers with a status below 400.",
+            Text(r"http://[^\s/?#\u0000][^\s\u0000]*", "URL", "it is no http:// URL", "", check_url, expands=True),
+            "A URL that answers with a status below 400. `${NAME}` and `${NAME:-default}` are filled in.",
         ),
         Key(
             "tcp",
@@ -60,8 +60,9 @@ READY = Section(
                 "host:port",
                 "it is no host:port",
                 "write it like 127.0.0.1:8080",
+                expands=True,
             ),
-            "`host:port` that accepts a connection.",
+            "`host:port` that accepts a connection. `${NAME}` and `${NAME:-default}` are filled in.",
         ),
         Key(
             "line",

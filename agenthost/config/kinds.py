@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from agenthost.config import units
 from agenthost.config.document import Node, Scalar, Sequence, kind_of
+from agenthost.config.expand import expand
 from agenthost.config.problem import Problem, Refused, nearest, show
 
 NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
@@ -75,9 +76,13 @@ class Text:
     wrong: str = "cannot be empty"
     hint: str = ""
     check: Callable[[str], None] | None = None
+    expands: bool = False
+    """``${NAME}`` is taken from the environment first."""
 
     def read(self, node: Node, where: str, reading: Reading) -> str:
         text = text_of(node, self.words)
+        if self.expands:
+            text = expand(text, reading.environment)
         if not re.fullmatch(self.pattern, text):
             raise Refused(f"cannot use {show(text)}: {self.wrong}", self.hint)
         if self.check:
@@ -85,7 +90,8 @@ class Text:
         return text
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": f"^(?:{self.pattern})$"}
+        pattern = rf"{self.pattern}|[^\u0000]*\$[^\u0000]*" if self.expands else self.pattern
+        return {"type": "string", "pattern": f"^(?:{pattern})$"}
 
 
 NAME = Text(

@@ -302,6 +302,7 @@ class Host:
         if (
             effect.name in ("agent.exited", "agent.restarting", "agent.stuck", "supervisor.gave_up")
             and not self._halting
+            and not self._ended.done()
         ):
             self._chronicle.add(effect.name, effect.path, dict(effect.fields))
 

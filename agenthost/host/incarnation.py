@@ -41,6 +41,8 @@ class Incarnation:
     beat_at: float | None = None
     """The last beat of the turn in hand; None between turns and in short ones."""
     busy_since: float | None = None
+    listening: bool = False
+    """A timer runs that will look whether the beats go on."""
 
     def signal_main(self, signum: int) -> None:
         """To the agent's own process alone, by pidfd."""

@@ -14,6 +14,10 @@ REMEMBERED = 8192
 """Answered look-ups that can be answered again without asking the callee, if the answer was lost."""
 
 
+HEARERS = 10_000
+"""Per callee, the latest: clients come and go without a word, and must not be remembered for ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """An open look-up."""
@@ -30,7 +34,7 @@ class Lookups:
         self._open: dict[bytes, Asking] = {}
         self._by_question: dict[tuple[bytes, int], Asking] = {}
         self._answers: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
-        self._hearers: dict[int, set[bytes]] = {}
+        self._hearers: dict[int, OrderedDict[bytes, None]] = {}
 
     def begin(self, peer: bytes, id: int, callee: int) -> Asking:
         asking = Asking(peer, id, callee, os.urandom(16))
@@ -49,7 +53,11 @@ class Lookups:
         if asking is None or asking.callee != callee:
             return None
         self._drop(asking)
-        self._hearers.setdefault(callee, set()).add(asking.peer)
+        hearers = self._hearers.setdefault(callee, OrderedDict())
+        hearers[asking.peer] = None
+        hearers.move_to_end(asking.peer)
+        while len(hearers) > HEARERS:
+            hearers.popitem(last=False)
         return asking
 
     def answered(self, asking: Asking, frame: bytes) -> None:
@@ -57,19 +65,19 @@ class Lookups:
         while len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)
 
-    def ended(self, callee: int) -> tuple[list[Asking], set[bytes]]:
+    def ended(self, callee: int) -> tuple[list[Asking], list[bytes]]:
         """The open look-ups of an incarnation that has ended, and who is to hear of it."""
         left = [asking for asking in self._open.values() if asking.callee == callee]
         for asking in left:
             self._drop(asking)
-        return left, self._hearers.pop(callee, set())
+        return left, list(self._hearers.pop(callee, ()))
 
     def forget(self, peer: bytes) -> None:
         """``peer`` has gone for good."""
         for asking in [asking for asking in self._open.values() if asking.peer == peer]:
             self._drop(asking)
         for hearers in self._hearers.values():
-            hearers.discard(peer)
+            hearers.pop(peer, None)
 
     def _drop(self, asking: Asking) -> None:
         del self._open[asking.ticket]

@@ -11,7 +11,6 @@ import asyncio
 import dataclasses
 import gc
 import os
-import resource
 import signal
 import sys
 
@@ -33,6 +32,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the guardian hears the signals and says what to do
     guard, status = Guard(), 1
+    kernel.claim_descriptors()
     try:
         status = asyncio.run(_run(arguments, guard))
     except AgenthostError as error:
@@ -50,12 +50,6 @@ async def _run(arguments: argparse.Namespace, guard: Guard) -> int:
         config = dataclasses.replace(config, name=arguments.name)
     places = Places(config.name)
     places.create(config.operators)
-    _raise_descriptor_limit()
     host = Host(config, places, guard, quiet=arguments.quiet)
     gc.freeze()
     return await host.run()
-
-
-def _raise_descriptor_limit() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -24,7 +24,8 @@ from agenthost.protocol import operations as ask
 from agenthost.protocol.codec import encode
 from agenthost.protocol.control import Refused, Request, Response
 
-REMEMBERED = 4096
+REMEMBERED, REMEMBERED_BYTES = 4096, 4096
+"""Answers kept in case they were lost, and how long they may be: longer ones only looked, and can look again."""
 KEEPALIVE_S = 2.0
 """Followers get an empty batch this often, so that a silent stream is told from a dead one."""
 BATCH = 500
@@ -218,7 +219,8 @@ class Operators:
 
     def _settle(self, question: Question, frame: bytes) -> None:
         self._open.discard(question)
-        self._answers[question] = frame
+        if len(frame) <= REMEMBERED_BYTES:
+            self._answers[question] = frame
         while len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)
         self._send(question[0], frame)

@@ -8,6 +8,7 @@ not emptied yet.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
@@ -76,13 +77,6 @@ class Processes:
         self._ordered_at_ticks: dict[int, int] = {}
         self._checks: dict[int, asyncio.Task[None]] = {}
         self._line_checks: dict[int, int] = {}
-
-    def of(self, path: str) -> Incarnation | None:
-        """The present incarnation of ``path``, if it has one."""
-        for incarnation in self.by_n.values():
-            if incarnation.path == path:
-                return incarnation
-        return None
 
     # ---- effects
 
@@ -283,18 +277,20 @@ class Processes:
 
     def _beat(self, incarnation: Incarnation, busy_s: float) -> None:
         now = time.monotonic()
-        first = incarnation.beat_at is None
-        incarnation.beat_at = now
-        if first:
+        if incarnation.beat_at is None:
             incarnation.busy_since = now - busy_s
+        incarnation.beat_at = now
+        if not incarnation.listening:
             self._listen_for_silence(incarnation)
 
     def _listen_for_silence(self, incarnation: Incarnation) -> None:
+        incarnation.listening = False
         if incarnation.exited or incarnation.beat_at is None or not isinstance(incarnation.birth, AgentBirth):
             return
         silence_s, now = incarnation.birth.silence_s, time.monotonic()
         due_in_s = incarnation.beat_at + silence_s - now
         if due_in_s > 0:
+            incarnation.listening = True
             asyncio.get_running_loop().call_later(due_in_s, self._listen_for_silence, incarnation)
             return
         text = f"no beat for {silence_s:g} s while a turn was in hand"
@@ -356,6 +352,9 @@ class Processes:
     def _let_go(self, incarnation: Incarnation) -> None:
         del self.by_n[incarnation.n]
         incarnation.cell.close()
+        if isinstance(incarnation.birth, AgentBirth):
+            with contextlib.suppress(FileNotFoundError):  # who was never looked up has none, who stopped removed it
+                os.unlink(f"{self._data_folder}/d-{incarnation.name}")
         if incarnation.born is not None:
             self._births.forget(incarnation.born.pid)
             incarnation.born.birth_socket.close()

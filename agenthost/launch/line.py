@@ -177,7 +177,13 @@ class Line:
                 descriptors.append(in_memory)
                 body = b""
             self._ids += 1
-            fork = Fork(self._ids, order.cell.new_pid_namespace, order.cell.cgroup_fd is not None, body)
+            fork = Fork(
+                id=self._ids,
+                new_pid_namespace=order.cell.new_pid_namespace,
+                new_user_namespace=order.cell.new_user_namespace,
+                in_cgroup=order.cell.cgroup_fd is not None,
+                body=body,
+            )
             socket.send_fds(self._link, [_encode(fork)], [theirs.fileno(), *descriptors])
         except OSError:
             ours.close()

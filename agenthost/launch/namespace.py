@@ -43,6 +43,17 @@ def begin_as_init(body: Body, descriptors: Descriptors, runtime: Runtime | None)
         os._exit(status)
 
 
+def keep_ids(uid: int, gid: int) -> None:
+    """In a user namespace of our own: be who we were. The gid may be mapped once setgroups(2) is given up
+    (user_namespaces(7)). What fails here fails again, and is told, at the first step that needs a right."""
+    for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        try:
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                file.write(line)
+        except OSError:
+            return
+
+
 def _tend(agent: int, descriptors: Descriptors, failed: int | None) -> int:
     """Reap until the agent has ended; returns the status to exit with, 128 + N for signal N."""
     kernel.set_process_name("agenthost-init")

@@ -24,6 +24,7 @@ class _Packet(msgspec.Struct, frozen=True, array_like=True, tag=True):
 class Fork(_Packet, frozen=True, array_like=True):
     id: int
     new_pid_namespace: bool
+    new_user_namespace: bool
     in_cgroup: bool
     body: bytes
 

@@ -27,7 +27,7 @@ from agenthost.launch import modules
 from agenthost.launch.child import Descriptors, Runtime, begin
 from agenthost.launch.digest import digest
 from agenthost.launch.launcher import Release
-from agenthost.launch.namespace import begin_as_init
+from agenthost.launch.namespace import begin_as_init, keep_ids
 from agenthost.launch.orders import PACKET_BYTES, Body, Fork, Forked, ForkFailed, Imported, ImportFailed
 from agenthost.launch.spawn import fresh_signals
 
@@ -90,12 +90,15 @@ def _load(release: Release | None, runtime: str) -> tuple[Runtime | None, frozen
         raise _Refused(f"cannot enter {release.cwd!r}: {error.strerror}", "the agent's cwd must exist") from None
     sys.path[:0] = release.search_path
     where, _, name = runtime.partition(":")
-    function: Runtime = getattr(importlib.import_module(where), name)
+    home = importlib.import_module(where)
+    function: Runtime = getattr(home, name)
     loaded, opened = set(sys.modules), _open_descriptors()
     for module in release.modules:
         modules.load(module)
         _refuse_threads(module)
     digits, files = digest(set(sys.modules) - loaded)
+    if hasattr(home, "warm"):
+        home.warm()  # what the agents of these modules will need, once instead of in each
     return function, frozenset(_open_descriptors() - opened), Imported(digest=digits, files=files)
 
 
@@ -187,6 +190,8 @@ class _Forks:
         if _threads() != 1:
             return -1, ForkFailed(id=order.id, errno=0, error="a thread was started in the zygote")
         flags = kernel.CLONE_PARENT | (kernel.CLONE_NEWPID if order.new_pid_namespace else 0)
+        flags |= kernel.CLONE_NEWUSER if order.new_user_namespace else 0
+        ids = (os.geteuid(), os.getegid())
         # The kernel adds the pid before the child runs: if we are killed now, the host still learns of it.
         struct.pack_into("=i", self._births, _PID_OFFSET, 0)
         struct.pack_into("=q", self._births, _ID_OFFSET, order.id)
@@ -196,6 +201,8 @@ class _Forks:
         except OSError as error:
             return -1, ForkFailed(id=order.id, errno=error.errno or 0, error=str(error.strerror))
         if pid == 0:
+            if order.new_user_namespace:
+                keep_ids(*ids)
             self._become(order, received)
         return pidfd, Forked(id=order.id, pid=pid)
 

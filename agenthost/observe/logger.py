@@ -14,7 +14,6 @@ import errno
 import heapq
 import os
 import re
-import resource
 import select
 import signal
 import socket
@@ -24,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from agenthost import kernel
 from agenthost.observe.rotation import KEEP, MAX_BYTES, LogFile, LogFiles, stamp
 from agenthost.observe.source import READ_BYTES, Bucket, Source
 from agenthost.observe.words import (
@@ -60,8 +60,7 @@ def main(
     keep: int = KEEP,
 ) -> None:
     """Run until ``link`` (SOCK_SEQPACKET, see ``words``) ends. Rates in bytes a second; each may burst for a second."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two pipes for each agent
+    kernel.claim_descriptors()  # two pipes for each program
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     for ours in (signal.SIGINT, signal.SIGTERM):  # it stays as long as somebody may print; the link's end ends it
         signal.signal(ours, signal.SIG_IGN)

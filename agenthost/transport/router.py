@@ -83,7 +83,7 @@ def main(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C is the guardian's to hear
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     kernel.set_process_name("ah-router")
-    descriptors = _prepare_descriptors(link.fileno())
+    descriptors = kernel.claim_descriptors(_MOST_DESCRIPTORS)
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))  # libzmq ends by abort(3); peers' words need not lie on disk
     if bounds.memory_bytes is not None:
@@ -307,16 +307,3 @@ class Router:
             self._report_at = now + _REPORT_S
             self._reported = dict(self._counters)
             self._link.put(["counters", self._reported])
-
-
-def _prepare_descriptors(any_fd: int) -> int:
-    """RLIMIT_NOFILE to its hard limit; returns how many there are to be used.
-
-    The table of descriptors is grown now, while there is one thread: with more the kernel waits for an RCU grace
-    period each time it grows (expand_fdtable in fs/file.c); that held up accept(2) for seconds at a load of 50.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    descriptors = min(hard, _MOST_DESCRIPTORS)
-    os.close(os.dup2(any_fd, descriptors - 1))
-    return descriptors

@@ -90,8 +90,17 @@ def test_stop_of_an_idle_agent_runs_on_stop_and_ends_well(host: FakeHost, kind: 
     host.stop(it)
     assert host.wait_end(it) == 0
     assert "goodbye" in it.stdout()
+    assert it.stderr() == ""
     assert len(it.heard(control.Stopping)) == 1
     assert not list(host.folder.glob("d-*"))
+
+
+def test_tasks_that_an_agent_leaves_running_do_not_keep_it(host: FakeHost, client: Client) -> None:
+    it = host.start("AsyncClerk")
+    client.call("/it", ["leave_task"])
+    host.stop(it)
+    assert host.wait_end(it) == 0
+    assert it.stderr() == ""
 
 
 def test_stop_is_said_again_until_it_is_seen(host: FakeHost, kind: str) -> None:

@@ -16,8 +16,9 @@ def relative(path: Path) -> str:
 
 
 def broad_excepts(tree: ast.Module) -> Iterator[ast.ExceptHandler]:
+    """Those that swallow what they catch; one that ends in ``raise`` only cleans up."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ExceptHandler):
+        if isinstance(node, ast.ExceptHandler) and not isinstance(node.body[-1], ast.Raise):
             names = [node.type, *getattr(node.type, "elts", [])]
             if node.type is None or any(
                 isinstance(n, ast.Name) and n.id in ("Exception", "BaseException") for n in names

@@ -1,0 +1,1 @@
+"""What ``bench.py`` measures: each figure beside the raw mechanism, in the same run."""

@@ -1,0 +1,43 @@
+"""Agents that measure: they call each other, or fill their cell."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from agenthost import Agent, Context, Message
+
+
+class Echo(Agent):
+    def handle(self, message: Message, ctx: Context) -> object:
+        return message.body
+
+
+class Caller(Agent):
+    """``{"calls": n}``: microseconds of each of n calls, one after the other. ``{"batches": n, "each": m}``: calls a
+    second, m of them under way at once."""
+
+    def handle(self, message: Message, ctx: Context) -> object:
+        wish, body = message.body, b"x" * 100
+        if "calls" in wish:
+            return [_us(ctx, body) for _ in range(wish["calls"])]
+        batch = [("/calls/echo", body)] * wish["each"]
+        began = time.perf_counter()
+        for _ in range(wish["batches"]):
+            ctx.gather(batch)
+        return wish["batches"] * wish["each"] / (time.perf_counter() - began)
+
+
+def _us(ctx: Context, body: bytes) -> float:
+    began = time.perf_counter()
+    ctx.call("/calls/echo", body)
+    return (time.perf_counter() - began) * 1e6
+
+
+class Crowd(Agent):
+    """Starts as many sleeping processes as it is told."""
+
+    def handle(self, message: Message, ctx: Context) -> int:
+        for _ in range(message.body):
+            os.posix_spawn("/bin/sleep", ["sleep", "infinity"], {})
+        return os.getpid()
