@@ -112,7 +112,7 @@ def report(_: dict[str, Any], sock: socket.socket) -> None:
             "threads": int(fields["Threads"]),
             "no_new_privileges": int(fields["NoNewPrivs"]),
             "blocked": int(fields["SigBlk"], 16),
-            "ignored": int(fields["SigIgn"], 16),
+            "ignored": int(fields["SigIgn"], 16) & ~(0b11 << 31),  # without glibc's own: make(1) ignores them
             "cwd": os.getcwd(),
             "env": dict(os.environ),
             "path": sys.path,

@@ -54,7 +54,8 @@ def test_a_program_leads_its_session_dies_with_the_host_and_ignores_no_signal() 
         *status, session, pid = newborn.output().split("\n")[:-1]
         assert int(session) == int(pid) == newborn.born.pid
         fields = dict(line.split(":\t", 1) for line in status if ":\t" in line)
-        assert int(fields["SigIgn"], 16) == int(fields["SigBlk"], 16) == 0
+        # make(1) leaves glibc's own signals, 32 and 33, ignored, and no program may change that (signal(7))
+        assert int(fields["SigIgn"], 16) & ~(0b11 << 31) == int(fields["SigBlk"], 16) == 0
         assert fields["NoNewPrivs"].strip() == "1"
         assert newborn.wait_ended() == 0
 

@@ -16,6 +16,9 @@ for name in os.listdir("/proc/self/fd"):
 
 import speaking  # noqa: E402 - it opens things; the list above must come first
 
+GLIBCS_OWN = 0b11 << 31
+"""Signals 32 and 33 belong to glibc; make(1) leaves them ignored, and no program may change that (signal(7))."""
+
 with open("/proc/self/status", encoding="ascii") as file:
     status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 ours = os.pidfd_open(os.getpid())
@@ -32,7 +35,7 @@ facts = {
     "group": os.getpgid(0),
     "session": os.getsid(0),
     "uid": os.geteuid(),
-    "ignored": int(status["SigIgn"], 16) & ~(1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1)),
+    "ignored": int(status["SigIgn"], 16) & ~(1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1) | GLIBCS_OWN),
     "blocked": int(status["SigBlk"], 16),
     "init": Path("/proc/1/comm").read_text().strip(),
     "visible": sum(name.isdigit() for name in os.listdir("/proc")),
