@@ -34,7 +34,7 @@ class Wires:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.control = ControlSocket(certificate.endpoint, context=self.context)
         self.caller = Caller(certificate.path, certificate.inc)
-        self.links = Links(self.context, self.caller, self._look)
+        self.links = Links(self.context, self.caller, self._look, self._say)
         self.callee = Callee(certificate.inc, certificate.credit)
         self.door: Door | None = None
         self.on_door: Callable[[Door], None] = lambda door: None
@@ -63,6 +63,10 @@ class Wires:
 
     def _look(self, lookup: control.Lookup) -> None:
         self.control.ask(lookup.id, encode(lookup))
+        self.spoke = True
+
+    def _say(self, overdue: control.Overdue) -> None:
+        self.control.try_send(encode(overdue))
         self.spoke = True
 
     # ---- what the host says

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 from types import TracebackType
 from typing import Any, Self
@@ -32,6 +32,8 @@ from agenthost.transport.data import Links, check_size
 
 DEFAULT_TIMEOUT_S = 30.0
 PATIENCE_S = 5.0
+SIDE_BY_SIDE = 200
+"""So many requests are under way at a time: each is repeated until it is answered, and the router limits rates."""
 PING = "ping"
 """An op that any host answers, if only by refusing it."""
 
@@ -49,7 +51,7 @@ class Client:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._control = ControlSocket(endpoint, context=self._context)
         self._caller = Caller(f"client:{os.getuid()}", "")
-        self._links = Links(self._context, self._caller, self._look)
+        self._links = Links(self._context, self._caller, self._look, self._say)
         self._answers: dict[int, deque[control.Response | control.Refused]] = {}
         self._heard_at = 0.0
         self._pinged_at = 0.0
@@ -102,6 +104,34 @@ class Client:
             self._control.answered(number)
             del self._answers[number]
 
+    def request_each(self, op: str, arguments: Sequence[dict[str, Any]]) -> Iterator[tuple[int, Any | AgenthostError]]:
+        """Ask for ``op`` once with each of ``arguments``, side by side, and wait as long as it takes.
+
+        Position and result, or what it was refused with, in the order in which the answers come.
+        """
+        left = deque(enumerate(arguments))
+        asked: dict[int, int] = {}
+        try:
+            while left or asked:
+                while left and len(asked) < SIDE_BY_SIDE:
+                    position, args = left.popleft()
+                    number = self._caller.new_id()
+                    self._answers[number] = deque()
+                    asked[number] = position
+                    self._control.ask(number, encode(control.Request(id=number, op=op, args=args)))
+                self._wait(lambda: any(self._answers[number] for number in asked), None, op)
+                for number in [number for number in asked if self._answers[number]]:
+                    answer = self._answers.pop(number).popleft()
+                    position = asked.pop(number)
+                    if isinstance(answer, control.Refused):
+                        yield position, from_wire(answer.code, answer.why, answer.hint)
+                    else:
+                        yield position, answer.result
+        finally:
+            for number in asked:
+                self._control.answered(number)
+                del self._answers[number]
+
     # ---- agents
 
     def call(self, path: str, body: Any = None, timeout: float | None = DEFAULT_TIMEOUT_S) -> Any:
@@ -132,6 +162,9 @@ class Client:
 
     def _look(self, lookup: control.Lookup) -> None:
         self._control.ask(lookup.id, encode(lookup))
+
+    def _say(self, overdue: control.Overdue) -> None:
+        self._control.try_send(encode(overdue))
 
     # ---- waiting
 

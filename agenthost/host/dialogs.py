@@ -142,6 +142,8 @@ class Dialogs:
             self.counters["old_incarnation"] += 1
             return
         match message:
+            case say.Overdue():
+                self._doubt_whom(message)
             case say.Stopping():
                 self._settled(("stop", incarnation.n))
             case say.Expecting(ticket=ticket, address=address):
@@ -157,6 +159,8 @@ class Dialogs:
         match message:
             case say.Seen(id=id):
                 self._settled(("down", id))
+            case say.Overdue():
+                self._doubt_whom(message)
             case say.Lookup():
                 self._look_up(peer, message, f"client:{uid}", "")
             case say.Request():
@@ -193,7 +197,7 @@ class Dialogs:
         asking = self._lookups.begin(peer, lookup.id, callee.n)
         expect = say.Expect(ticket=asking.ticket, caller=caller, caller_inc=caller_inc)
         self._repeat(("expect", asking.ticket), callee.peer, encode(expect))
-        asyncio.get_running_loop().call_later(PROBE_AFTER_S, self._probe, callee, asking)
+        asyncio.get_running_loop().call_later(PROBE_AFTER_S, self._still_waiting, callee, asking)
 
     def _reachable(self, path: str) -> Incarnation:
         node = self._state.nodes.get(path)
@@ -220,14 +224,32 @@ class Dialogs:
         self._lookups.answered(asking, frame)
         self._send(asking.peer, frame)
 
-    def _probe(self, callee: Incarnation, asking: Asking) -> None:
+    def _still_waiting(self, callee: Incarnation, asking: Asking) -> None:
         """A turn in hand may last; an interpreter that does not run must not be mistaken for one."""
-        if callee.exited or callee.born is None or not self._lookups.is_open(asking.peer, asking.id):
+        if self._lookups.is_open(asking.peer, asking.id):
+            self._doubt(callee)
+
+    def _doubt_whom(self, overdue: say.Overdue) -> None:
+        callee = self._present(overdue.path)
+        if callee is not None and callee.name == overdue.callee:
+            self._doubt(callee)
+
+    def _doubt(self, callee: Incarnation) -> None:
+        """Ask its sentry whether the interpreter runs; after the silence that a turn may keep, it counts as dead."""
+        if callee.exited or callee.born is None or callee.doubted or not isinstance(callee.birth, AgentBirth):
             return
+        callee.doubted = True
         try:
             callee.born.birth_socket.send(encode(Probe(id=self._new_id())))
         except OSError:
-            return  # it is ending, or has not read earlier probes: its pidfd and its beats tell the rest
+            pass  # its buffer is full of probes it has not read: that is silence too
+        silence_s = callee.birth.silence_s
+        asyncio.get_running_loop().call_later(silence_s, self._no_answer, callee, silence_s)
+
+    def _no_answer(self, callee: Incarnation, silence_s: float) -> None:
+        if callee.doubted and not callee.exited:
+            reason = Reason("silent", text=f"its interpreter has not answered for {silence_s:g} s")
+            self._tell(on.Fault(callee.path, callee.n, reason))
 
     # ---- saying
 

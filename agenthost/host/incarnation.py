@@ -33,6 +33,8 @@ class Incarnation:
     asked: tuple[str, float | None] | None = None
     """(why, grace_s) of a stop that it has not heard of yet."""
     killing: bool = False
+    reaped: bool = False
+    """Its pid may mean somebody else by now."""
     exited: bool = False
     reported: Ended | None = None
     """How the agent below a cell's init ended."""
@@ -41,6 +43,8 @@ class Incarnation:
     beat_at: float | None = None
     """The last beat of the turn in hand; None between turns and in short ones."""
     busy_since: float | None = None
+    doubted: bool = False
+    """It was asked whether its interpreter runs, and has not answered."""
     listening: bool = False
     """A timer runs that will look whether the beats go on."""
 

@@ -79,6 +79,15 @@ class Lookup(_Message, frozen=True, kw_only=True):
     inc: str = ""
 
 
+class Overdue(_Message, frozen=True, kw_only=True):
+    """Incarnation ``callee`` of ``path`` has let a deadline pass without a word: the host looks whether its interpreter
+    still runs. Not answered; the next deadline says it again."""
+
+    path: str
+    callee: str
+    inc: str = ""
+
+
 class Request(_Message, frozen=True, kw_only=True):
     """A client's wish: ``op`` is a word of the table in SPEC.md, ``args`` its arguments by name."""
 
@@ -154,5 +163,5 @@ class Garbled(_Message, frozen=True, kw_only=True):
     why: str
 
 
-FromPeer = Ready | Ignore | Failed | Stopping | Expecting | Seen | Lookup | Request
+FromPeer = Ready | Ignore | Failed | Stopping | Expecting | Seen | Lookup | Overdue | Request
 FromHost = Welcome | Stop | Expect | Found | Refused | Down | Response | Garbled

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agenthost.errors import AgenthostError, Down, HandlerFailed, ProtocolError, from_wire
+from agenthost.errors import AgenthostError, Down, HandlerFailed, ProtocolError, TimedOut, from_wire
 from agenthost.protocol import control, data
 from agenthost.protocol.codec import encode, read_from_callee, unpack_body
 
@@ -96,7 +96,14 @@ class Close(msgspec.Struct, frozen=True):
     link: Link
 
 
-Action = Look | Open | Send | Close
+class Doubt(msgspec.Struct, frozen=True):
+    """Tell the host that this incarnation has let a deadline pass."""
+
+    path: str
+    inc: str
+
+
+Action = Look | Open | Send | Close | Doubt
 
 
 class Caller:
@@ -139,6 +146,8 @@ class Caller:
         link = call.link
         if call.id in link.open and call.is_call and link.state is OPEN:
             self.out.append(Send(link, [encode(data.Cancel(id=call.id))]))
+            if isinstance(error, TimedOut):
+                self.out.append(Doubt(link.path, link.inc))
         _finish(call, error)
 
     # ---- what arrives

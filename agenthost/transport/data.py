@@ -16,9 +16,9 @@ from typing import Any
 import zmq
 
 from agenthost.errors import UsageError
-from agenthost.protocol.control import Lookup
+from agenthost.protocol.control import Lookup, Overdue
 from agenthost.transport.callee import Callee
-from agenthost.transport.caller import Call, Caller, Close, Link, Look, Open, Send
+from agenthost.transport.caller import Call, Caller, Close, Doubt, Link, Look, Open, Send
 
 MAX_BODY_BYTES = 64 * 2**20
 _MAX_FRAMES = 4
@@ -150,15 +150,22 @@ class Door:
 
 
 class Links:
-    """The connections of a caller. ``look`` gets a Lookup to send, and again until it is answered."""
+    """The connections of a caller. ``look`` gets a Lookup to send, and again until it is answered; ``say`` what may be
+    lost."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], caller: Caller, look: Callable[[Lookup], None]) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        caller: Caller,
+        look: Callable[[Lookup], None],
+        say: Callable[[Overdue], None],
+    ) -> None:
         self.caller = caller
         self.on_open: Callable[[zmq.Socket[bytes], Link], None] = lambda socket, link: None
         self.on_close: Callable[[zmq.Socket[bytes]], None] = lambda socket: None
         self.undrained: set[Link] = set()
         """Something was sent since nothing was left to receive: the descriptor may not tell of what comes next."""
-        self._context, self._look = context, look
+        self._context, self._look, self._say = context, look, say
         self._plugs: dict[Link, Plug] = {}
 
     def flush(self) -> None:
@@ -174,6 +181,8 @@ class Links:
                 self._open(action.link, action.address)
             elif type(action) is Close:
                 self._close(action.link)
+            elif type(action) is Doubt:
+                self._say(Overdue(path=action.path, callee=action.inc, inc=self.caller.inc))
         out.clear()
 
     def pump(self, link: Link, now: float, awaited: Call | None = None) -> bool:

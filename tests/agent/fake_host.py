@@ -77,6 +77,7 @@ class FakeHost:
         self.deaf_to: Counter[type] = Counter()
         """So many messages of a kind are not heard."""
         self.seen: list[int] = []
+        self.overdue: list[control.Overdue] = []
         self.garbage = 0
         self.requests: list[tuple[bytes, control.Request]] = []
         self.is_silent = False
@@ -293,6 +294,8 @@ class FakeHost:
             self._look(peer, message)
         elif isinstance(message, control.Request):
             self._answer(peer, message)
+        elif isinstance(message, control.Overdue):
+            self.overdue.append(message)
         elif isinstance(message, control.Seen):
             self.seen.append(message.id)
             self._unanswered.pop(("down", message.id), None)

@@ -55,6 +55,18 @@ def test_a_call_without_an_answer_times_out(host: FakeHost, client: Client, kind
     assert it.is_alive
 
 
+def test_the_host_hears_of_a_callee_that_lets_a_deadline_pass(
+    host: FakeHost, client: Client, kind: str, tmp_path: Path
+) -> None:
+    it = host.start(kind)
+    with pytest.raises(TimedOut):
+        client.call("/it", ["wait_file", str(tmp_path / "go")], timeout=0.2)
+    [overdue] = wait_until(lambda: host.overdue, what="Overdue")
+    assert (overdue.path, overdue.callee) == ("/it", it.inc)
+    (tmp_path / "go").touch()
+    assert client.call("/it", ["echo", 1]) == 1
+
+
 def test_a_nested_call_times_out_where_it_waits(host: FakeHost, client: Client, kind: str, tmp_path: Path) -> None:
     host.start("Clerk")
     host.start(kind, "/front")
