@@ -1,18 +1,22 @@
-"""What operators may ask of a node: start, stop, restart, kill (rules R7, R11, section 8). Each is answered once.
+"""What operators may ask: start, stop, restart, kill, add, delete (rules R7, R11, section 8). Each is answered once.
 
 An answer that waits for a process is kept with the node in ``ops``; ``supervisor`` gives it when that is up or down.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 
 from agenthost.core import effects as do
 from agenthost.core import supervisor as sup
-from agenthost.core.events import Command
+from agenthost.core.events import Add, Command, Delete
 from agenthost.core.life import ENDING, Life
 from agenthost.core.reason import Reason
-from agenthost.core.tree import AnyNode, Doing, Turn, Wish, Worker
+from agenthost.core.rest import forget
+from agenthost.core.spec import check_child
+from agenthost.core.tree import AnyNode, Doing, Supervisor, Turn, Wish, Worker
+from agenthost.errors import ConfigError
 
 
 def command(turn: Turn, wanted: Command) -> None:
@@ -89,6 +93,56 @@ def _kill(turn: Turn, node: AnyNode, wanted: Command) -> None:
     sup.kill(turn, node, Reason("killed", text=f"by {wanted.by}"))
 
 
+def add(turn: Turn, wanted: Add) -> None:
+    """A child at run time. It is planted, started, and forgotten again if it does not come up."""
+    parent = turn.state.nodes.get(wanted.parent)
+    if not isinstance(parent, Supervisor):
+        _answer(turn, wanted, f"there is no supervisor {wanted.parent}", error="unknown_name")
+        return
+    known = parent.children.get(wanted.name)
+    if known is not None:
+        text = f"{known.path} is {'running' if known.alive else 'there'} already"
+        _answer(turn, wanted, text, error="busy")
+    elif parent.doing in (Doing.NOTHING, Doing.STOPPING):
+        _answer(turn, wanted, f"its supervisor {parent.path} is not running", error="not_running")
+    else:
+        _plant(turn, parent, wanted)
+
+
+def _plant(turn: Turn, parent: Supervisor, wanted: Add) -> None:
+    spec = parent.spec.template if parent.spec.template is not None else wanted.spec
+    if spec is None or (parent.is_pool and wanted.spec is not None):
+        kind = "a pool, whose members are of its template" if parent.is_pool else "no pool: it takes a spec"
+        _answer(turn, wanted, f"{parent.path} is {kind}", error="usage")
+        return
+    try:
+        spec = dataclasses.replace(spec, name=wanted.name)
+        check_child(parent.spec, spec)
+    except ConfigError as error:
+        _answer(turn, wanted, str(error), error="bad_config")
+        return
+    child = turn.state.plant(spec, parent)
+    parent.children[wanted.name] = child
+    child.is_new = True
+    child.ops.append((wanted.op, "add"))
+    turn.effects.append(do.Record("command.add", child.path, {"by": wanted.by}))
+    sup.begin(turn, child)
+
+
+def delete(turn: Turn, wanted: Delete) -> None:
+    """Only what has no process (section 8)."""
+    node = turn.state.nodes.get(wanted.path)
+    if node is None or node.parent is None:
+        _answer(turn, wanted, f"there is no {wanted.path} to delete", error="unknown_name")
+    elif node.alive or node.due_at is not None:
+        text = f"{wanted.path} is {'running' if node.alive else 'restarting'}; stop it first"
+        _answer(turn, wanted, text, error="busy")
+    else:
+        turn.effects.append(do.Record("command.delete", wanted.path, {"by": wanted.by}))
+        forget(turn, node)
+        _answer(turn, wanted, "deleted")
+
+
 def _up(node: AnyNode) -> bool:
     return node.life is Life.READY if isinstance(node, Worker) else node.doing in (Doing.SERVING, Doing.REGROUPING)
 
@@ -97,5 +151,5 @@ def _ending(node: AnyNode) -> bool:
     return node.life in ENDING if isinstance(node, Worker) else node.doing is Doing.STOPPING
 
 
-def _answer(turn: Turn, wanted: Command, text: str, *, error: str | None = None) -> None:
+def _answer(turn: Turn, wanted: Command | Add | Delete, text: str, *, error: str | None = None) -> None:
     turn.effects.append(do.Answer(wanted.op, error, text))

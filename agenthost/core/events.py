@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from agenthost.core.reason import Reason
+from agenthost.core.spec import ChildSpec
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="event", tag=True):
@@ -69,6 +70,25 @@ class Command(_Event, frozen=True):
     by: str = "operator"
 
 
+class Add(_Event, frozen=True):
+    """Start a child at run time, under a supervisor by its own spec, in a pool by the pool's template. Answered when it
+    is up, or with why it is not; then nothing of it is kept."""
+
+    op: int
+    parent: str
+    name: str
+    spec: ChildSpec | None = None
+    by: str = "operator"
+
+
+class Delete(_Event, frozen=True):
+    """Forget a child that has no process."""
+
+    op: int
+    path: str
+    by: str = "operator"
+
+
 class Halt(_Event, frozen=True):
     """End everything. ``ask`` climbs the ladder in reverse order, ``hurry`` sends TERM to all, ``kill`` kills all."""
 
@@ -76,4 +96,4 @@ class Halt(_Event, frozen=True):
     by: str = "operator"
 
 
-Event = Boot | Ready | Ignored | Exited | Emptied | Fault | Due | Command | Halt
+Event = Boot | Ready | Ignored | Exited | Emptied | Fault | Due | Command | Add | Delete | Halt

@@ -18,10 +18,10 @@ from agenthost.core.tree import AnyNode, Turn, Wish, Worker
 def come_to_rest(turn: Turn, child: AnyNode, wish: Wish) -> None:
     """It is down and stays down, for now: a temporary child is forgotten (R3), an operator is answered."""
     child.held = child.held or wish is Wish.STAY_DOWN
-    answer(turn, child, "stop", text=ladder(turn, child))
+    answer_stop(turn, child, text=ladder(turn, child))
     if child.parent is None or child.name not in child.parent.to_start:
-        answer(turn, child, "start", "restart", error="not_running", text="it was stopped before it was ready")
-    if restart_type(child) is Restart.TEMPORARY:
+        answer_up(turn, child, error="not_running", text="it was stopped before it was ready")
+    if _leaves_nothing(child):
         forget(turn, child)
 
 
@@ -33,8 +33,8 @@ def set_aside(turn: Turn, child: AnyNode, reason: Reason) -> None:
 
 def settle_ignored(turn: Turn, child: AnyNode) -> None:
     """S3: no process, and the spec stays unless it is temporary."""
-    answer(turn, child, "start", "restart", text="it had nothing to do")
-    if restart_type(child) is Restart.TEMPORARY:
+    answer_up(turn, child, text="it had nothing to do")
+    if _leaves_nothing(child):
         forget(turn, child)
 
 
@@ -47,12 +47,16 @@ def settle(turn: Turn, child: AnyNode, life: Life) -> None:
 
 
 def forget(turn: Turn, child: AnyNode) -> None:
-    """R3: a temporary child leaves nothing, but whoever waits for it hears of that."""
-    answer(turn, child, "stop", "kill", text=ladder(turn, child))
-    answer(
-        turn, child, "start", "restart", error="not_running", text="it has ended, and temporary children are forgotten"
-    )
+    """Nothing of it is kept (R3), but whoever waits for it hears of that."""
+    answer_stop(turn, child, text=ladder(turn, child))
+    answer_kill(turn, child, text=ladder(turn, child))
+    answer_up(turn, child, error="not_running", text="it has ended, and nothing of it is kept")
     turn.state.drop(child)
+
+
+def _leaves_nothing(child: AnyNode) -> bool:
+    """Temporary children (R3) and members of a pool, which has a template instead of specs."""
+    return restart_type(child) is Restart.TEMPORARY or (child.parent is not None and child.parent.is_pool)
 
 
 def restart_type(child: AnyNode) -> Restart:
@@ -66,8 +70,22 @@ def record(turn: Turn, node: AnyNode, name: str, **fields: object) -> None:
         turn.effects.append(do.Record(name, node.path, dict(fields)))
 
 
-def answer(turn: Turn, node: AnyNode, *verbs: str, text: str, error: str | None = None) -> None:
-    """Answer the commands among ``verbs`` that wait for this."""
+def answer_up(turn: Turn, node: AnyNode, *, text: str, error: str | None = None) -> None:
+    """Answer the commands that wait for it to come up."""
+    _answer(turn, node, ("start", "restart", "add"), text, error)
+
+
+def answer_stop(turn: Turn, node: AnyNode, *, text: str) -> None:
+    """Answer the commands that wait for it to be down, and to stay so."""
+    _answer(turn, node, ("stop",), text, None)
+
+
+def answer_kill(turn: Turn, node: AnyNode, *, text: str) -> None:
+    """Answer the commands that wait for the end of this incarnation."""
+    _answer(turn, node, ("kill",), text, None)
+
+
+def _answer(turn: Turn, node: AnyNode, verbs: tuple[str, ...], text: str, error: str | None) -> None:
     waiting = [(op, verb) for op, verb in node.ops if verb in verbs]
     if waiting:
         node.ops = [entry for entry in node.ops if entry not in waiting]

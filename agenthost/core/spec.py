@@ -25,6 +25,14 @@ class Strategy(enum.StrEnum):
     REST_FOR_ONE = "rest_for_one"
 
 
+class AutoShutdown(enum.StrEnum):
+    """When a supervisor stops itself because significant children have ended (A3, A4)."""
+
+    NEVER = "never"
+    ANY_SIGNIFICANT = "any_significant"
+    ALL_SIGNIFICANT = "all_significant"
+
+
 @dataclass(frozen=True, slots=True)
 class Shutdown:
     """How a child is stopped: asked, TERM after two fifths of ``grace_s``, KILL after all of it (S6 to S8).
@@ -61,11 +69,19 @@ class WorkerSpec:
     start_timeout_s: float | None = 30.0
     backoff: Backoff | None = Backoff()
     birth: Any = None
+    significant: bool = False
+
+    def __post_init__(self) -> None:
+        _check_significant(self)
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisorSpec:
-    """An inner node. ``intensity`` restarts within ``period_s`` are borne, one more is not (I1)."""
+    """An inner node. ``intensity`` restarts within ``period_s`` are borne, one more is not (I1).
+
+    With a ``template`` it is a pool (OTP simple_one_for_one): it begins empty, its members are started at run time from
+    the template and stopped all at once (S5).
+    """
 
     name: str
     children: tuple[WorkerSpec | SupervisorSpec, ...] = ()
@@ -76,8 +92,16 @@ class SupervisorSpec:
     otp_strict: bool = False
     """True turns every deviation of OTP_SEMANTICS section 13 off below this supervisor's own decisions."""
     backoff: Backoff | None = field(default=Backoff())
+    significant: bool = False
+    auto_shutdown: AutoShutdown = AutoShutdown.NEVER
+    template: WorkerSpec | SupervisorSpec | None = None
 
     def __post_init__(self) -> None:
+        _check_significant(self)
+        if self.template is not None:
+            _check_pool(self)
+        for child in self.children:
+            check_child(self, child)
         if self.intensity < 0:
             raise ConfigError(f"cannot use intensity {self.intensity}: it must be 0 or more")
         if not self.period_s > 0 or self.period_s == float("inf"):
@@ -89,3 +113,29 @@ class SupervisorSpec:
 
 
 ChildSpec = WorkerSpec | SupervisorSpec
+
+
+def check_child(parent: SupervisorSpec, child: ChildSpec) -> None:
+    """A1, at init and later: ``ConfigError`` for a significant child where nothing would come of it."""
+    if child.significant and parent.auto_shutdown is AutoShutdown.NEVER:
+        raise ConfigError(
+            f"cannot make {child.name!r} significant: auto_shutdown of {parent.name!r} is never",
+            hint="set auto_shutdown to any_significant or all_significant",
+        )
+
+
+def _check_significant(spec: ChildSpec) -> None:
+    if spec.significant and spec.restart is Restart.PERMANENT:
+        raise ConfigError(  # A2
+            f"cannot make {spec.name!r} significant: it is permanent and never ends for good",
+            hint="make it transient or temporary",
+        )
+
+
+def _check_pool(spec: SupervisorSpec) -> None:
+    if spec.children:
+        raise ConfigError(f"cannot give the pool {spec.name!r} children: it has one template", hint="F10")
+    if spec.strategy is not Strategy.ONE_FOR_ONE:
+        raise ConfigError(f"cannot use {spec.strategy} for the pool {spec.name!r}: a pool is one_for_one")
+    if spec.auto_shutdown is not AutoShutdown.NEVER:  # A10
+        raise ConfigError(f"cannot use auto_shutdown {spec.auto_shutdown} for the pool {spec.name!r}")

@@ -6,7 +6,7 @@ from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core import supervisor as sup
 from agenthost.core import worker as workers
-from agenthost.core.commands import command
+from agenthost.core.commands import add, command, delete
 from agenthost.core.effects import Effect
 from agenthost.core.life import Input
 from agenthost.core.reason import Reason
@@ -23,6 +23,10 @@ def step(state: State, event: on.Event, now: float) -> list[Effect]:
             _due(turn, timer)
         case on.Command():
             command(turn, event)
+        case on.Add():
+            add(turn, event)
+        case on.Delete():
+            delete(turn, event)
         case on.Halt(how=how, by=by):
             _halt(turn, how, by)
         case _:

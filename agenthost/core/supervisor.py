@@ -13,7 +13,9 @@ from agenthost.core.backoff import delay_s
 from agenthost.core.life import Input, Life
 from agenthost.core.reason import Reason
 from agenthost.core.rest import (
-    answer,
+    answer_kill,
+    answer_stop,
+    answer_up,
     come_to_rest,
     forget,
     ladder,
@@ -23,7 +25,7 @@ from agenthost.core.rest import (
     settle,
     settle_ignored,
 )
-from agenthost.core.spec import Restart, Strategy
+from agenthost.core.spec import AutoShutdown, Restart, Strategy
 from agenthost.core.strategy import comes_back, group
 from agenthost.core.tree import AnyNode, Doing, Supervisor, Turn, Wish, Worker
 
@@ -53,6 +55,7 @@ def begin(turn: Turn, node: AnyNode) -> None:
     node.doing, node.end, node.held, node.up_at = Doing.STARTING, None, False, None
     node.reason, node.since = None, turn.now
     node.window.clear()  # a new incarnation of the supervisor has borne nothing yet
+    turn.state.replant(node)
     node.to_start.extend(node.children)
     record(turn, node, "supervisor.starting")
     go_on(turn, node)
@@ -65,15 +68,33 @@ def stop(turn: Turn, node: AnyNode, why: str, *, end: Reason | None = None) -> N
         return
     if node.doing in (Doing.STOPPING, Doing.NOTHING):
         return
-    node.doing, node.end, node.since = Doing.STOPPING, end or Reason("shutdown", text=why), turn.now
+    _plan_stop(turn, node, why, end or Reason("shutdown", text=why))
+    if node.is_pool:
+        _stop_members(turn, node, why)
+    go_on(turn, node)
+
+
+def _plan_stop(turn: Turn, node: Supervisor, why: str, end: Reason) -> None:
+    """From here on nothing restarts (S11)."""
+    node.doing, node.end, node.since = Doing.STOPPING, end, turn.now
     node.to_start.clear()
     node.failed.clear()
     if not (node.in_hand and node.stopping_in_hand):
         node.in_hand = None
     node.to_stop.clear()
-    node.to_stop.extend(name for name in reversed(node.children) if name != node.in_hand)
-    record(turn, node, "supervisor.stopping", why=why, reason=node.end.words())
-    go_on(turn, node)
+    if node.is_pool:
+        node.still = sum(child.alive for child in node.children.values())
+    else:
+        node.to_stop.extend(name for name in reversed(node.children) if name != node.in_hand)
+    record(turn, node, "supervisor.stopping", why=why, reason=end.words())
+
+
+def _stop_members(turn: Turn, pool: Supervisor, why: str) -> None:
+    """All at once; one template, so one deadline (S5)."""
+    for child in list(pool.children.values()):
+        leave_waiting(turn, child)
+        if child.alive:
+            stop(turn, child, why)
 
 
 def kill(turn: Turn, node: AnyNode, cause: Reason) -> None:
@@ -82,10 +103,14 @@ def kill(turn: Turn, node: AnyNode, cause: Reason) -> None:
         if node.alive:
             workers.kill(turn, node, cause, NEWS)
         return
+    if node.doing is Doing.NOTHING:
+        return
+    if node.doing is not Doing.STOPPING:
+        _plan_stop(turn, node, cause.words(), cause)
     for child in list(node.children.values()):
-        if child.alive:
-            kill(turn, child, cause)
-    stop(turn, node, cause.words(), end=cause)
+        leave_waiting(turn, child)
+        kill(turn, child, cause)
+    go_on(turn, node)
 
 
 def hurry(turn: Turn, node: AnyNode) -> None:
@@ -102,8 +127,8 @@ def hurry(turn: Turn, node: AnyNode) -> None:
 
 
 def _came_up(turn: Turn, child: AnyNode) -> None:
-    child.up_at = turn.now
-    answer(turn, child, "start", "restart", text="ready")
+    child.up_at, child.is_new = turn.now, False
+    answer_up(turn, child, text="ready")
     parent = child.parent
     if parent is not None and parent.in_hand == child.name and not parent.stopping_in_hand:
         parent.in_hand = None
@@ -115,11 +140,11 @@ def _ended(turn: Turn, child: AnyNode, reason: Reason) -> None:
     child.reason = reason
     parent = child.parent
     wish, child.wish = child.wish, Wish.NONE
-    answer(turn, child, "kill", text=ladder(turn, child))
+    answer_kill(turn, child, text=ladder(turn, child))
     if parent is None:
         for node in turn.state.nodes.values():
-            answer(turn, node, "stop", text="everything has ended")
-            answer(turn, node, "start", "restart", error="not_running", text="everything has ended")
+            answer_stop(turn, node, text="everything has ended")
+            answer_up(turn, node, error="not_running", text="everything has ended")
         turn.effects.append(do.Ended(reason))
         return
     in_hand = parent.in_hand == child.name
@@ -129,6 +154,9 @@ def _ended(turn: Turn, child: AnyNode, reason: Reason) -> None:
         go_on(turn, parent)
     elif parent.doing is Doing.STOPPING:
         come_to_rest(turn, child, wish)  # S10: it ended on its own during shutdown; the sequence goes on
+        if parent.is_pool:
+            parent.still -= 1
+            go_on(turn, parent)
     elif wish is not Wish.NONE:
         _as_wished(turn, parent, child, wish, in_hand)
     elif child.name in parent.to_stop:
@@ -140,7 +168,10 @@ def _ended(turn: Turn, child: AnyNode, reason: Reason) -> None:
 def _unasked(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason, in_hand: bool) -> None:
     """It ended, or failed to come up, and nobody had wanted that."""
     if child.up_at is None and reason.kind != "ignore":
-        answer(turn, child, "start", "restart", error="start_failed", text=reason.words())
+        answer_up(turn, child, error="start_failed", text=reason.words())
+        if child.is_new:
+            forget(turn, child)
+            return
     if in_hand:
         parent.in_hand = None
         _failed_to_start(turn, parent, child, reason)
@@ -155,7 +186,7 @@ def _as_wished(turn: Turn, parent: Supervisor, child: AnyNode, wish: Wish, in_ha
     if in_hand:
         parent.in_hand = None
     if wish is Wish.COME_BACK:
-        answer(turn, child, "stop", text="it was stopped, and somebody has it restarted")
+        answer_stop(turn, child, text="it was stopped, and somebody has it restarted")
         begin(turn, child)
     else:
         come_to_rest(turn, child, wish)
@@ -185,10 +216,26 @@ def _judge(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason) -> No
         set_aside(turn, child, reason)
     elif comes_back(restart_type(child), reason):
         _restart(turn, parent, child, reason)
-    elif restart_type(child) is Restart.TEMPORARY:
-        forget(turn, child)
     else:
-        settle(turn, child, Life.DONE)
+        if restart_type(child) is Restart.TEMPORARY or parent.is_pool:
+            forget(turn, child)
+        else:
+            settle(turn, child, Life.DONE)
+        _mind_significant(turn, parent, child, reason)
+
+
+def _mind_significant(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason) -> None:
+    """Auto-shutdown: only by an end that nobody caused, and that is for good (A3 to A6)."""
+    if not child.spec.significant:
+        return
+    others = any(other.spec.significant and other.alive for other in parent.children.values() if other is not child)
+    match parent.spec.auto_shutdown:
+        case AutoShutdown.NEVER:
+            return
+        case AutoShutdown.ALL_SIGNIFICANT if others:
+            return
+    text = f"its significant child {child.path} has ended: {reason.words()}"
+    stop(turn, parent, text, end=Reason("shutdown", text=text))  # A7: the others in reverse order first
 
 
 # ---- restarting
@@ -285,6 +332,8 @@ def _give_up(turn: Turn, sup: Supervisor, child: AnyNode, reason: Reason) -> Non
 def go_on(turn: Turn, sup: Supervisor) -> None:
     """Take the next child in hand, or finish what the supervisor was doing."""
     while sup.in_hand is None:
+        if sup.still > 0:
+            return  # a pool waits for its members, in whatever order they end
         if sup.to_stop:
             _stop_next(turn, sup, sup.children.get(sup.to_stop.popleft()))
         elif sup.waits_for is not None:

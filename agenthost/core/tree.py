@@ -55,6 +55,8 @@ class Node:
     held: bool = False
     """An operator stopped it: group restarts leave it down (D4)."""
     wish: Wish = Wish.NONE
+    is_new: bool = False
+    """Added at run time and not yet up: if it does not come up, nothing of it is kept."""
     ops: list[tuple[int, str]] = field(default_factory=list)
     """Commands (op, verb) to be answered when it is up or down."""
 
@@ -100,10 +102,16 @@ class Supervisor(Node):
     """Children that ended while something else was in hand; looked at when that is over."""
     end: Reason | None = None
     """With what it ends once everything is stopped."""
+    still: int = 0
+    """Members of a pool that have not ended yet while it stops."""
 
     @property
     def alive(self) -> bool:
         return self.doing is not Doing.NOTHING
+
+    @property
+    def is_pool(self) -> bool:
+        return self.spec.template is not None
 
 
 AnyNode = Worker | Supervisor
@@ -127,6 +135,13 @@ class State:
         node = Worker(path=path, parent=parent, spec=spec)
         self.nodes[path] = node
         return node
+
+    def replant(self, sup: Supervisor) -> None:
+        """Back to the children of its spec: what was added goes, what was deleted or forgotten returns (T8)."""
+        wanted = {child.name for child in sup.spec.children}
+        for child in [child for name, child in sup.children.items() if name not in wanted]:
+            self.drop(child)
+        sup.children = {spec.name: sup.children.get(spec.name) or self.plant(spec, sup) for spec in sup.spec.children}
 
     def drop(self, node: AnyNode) -> None:
         """Forget a child and its spec (R3)."""

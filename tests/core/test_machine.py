@@ -10,7 +10,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from agenthost.core import events as on
 from agenthost.core.reason import Reason
-from agenthost.core.spec import Backoff, ChildSpec, Restart, Shutdown, Strategy, SupervisorSpec, WorkerSpec
+from agenthost.core.spec import (
+    AutoShutdown,
+    Backoff,
+    ChildSpec,
+    Restart,
+    Shutdown,
+    Strategy,
+    SupervisorSpec,
+    WorkerSpec,
+)
+from agenthost.core.tree import Supervisor
 from tests.core.world import CRASH, NORMAL, World, cannot_be_loaded, fails_to_start, ignores, never_ready, ready_at_once
 
 BEHAVIOURS = [ready_at_once, ready_at_once, ready_at_once, never_ready, fails_to_start, ignores, cannot_be_loaded]
@@ -21,28 +31,34 @@ shutdowns = some.sampled_from([Shutdown(), Shutdown(0.0), Shutdown(None), Shutdo
 
 
 @some.composite
-def trees(draw: Any, depth: int = 0) -> SupervisorSpec:
+def workers(draw: Any, name: str, mode: AutoShutdown) -> WorkerSpec:
+    restart = draw(some.sampled_from(Restart))
+    may_matter = mode is not AutoShutdown.NEVER and restart is not Restart.PERMANENT
+    return WorkerSpec(
+        name, restart, draw(shutdowns), draw(some.sampled_from([None, 5.0])), draw(backoffs),
+        significant=may_matter and draw(some.booleans()),
+    )  # fmt: skip
+
+
+@some.composite
+def trees(draw: Any, name: str = "root", depth: int = 0) -> SupervisorSpec:
+    options: dict[str, Any] = {
+        "intensity": draw(some.integers(0, 4)),
+        "period_s": draw(some.floats(0.5, 30)),
+        "restart": draw(some.sampled_from(Restart)),
+        "otp_strict": draw(some.booleans()),
+        "backoff": draw(backoffs),
+    }
+    if depth and draw(some.integers(0, 3)) == 0:
+        return SupervisorSpec(name, template=draw(workers("any", AutoShutdown.NEVER)), **options)
+    mode = draw(some.sampled_from(AutoShutdown))
     children: list[ChildSpec] = []
     for number in range(draw(some.integers(0, 4 if depth else 5))):
-        if depth < 2 and draw(some.integers(0, 3)) == 0:
-            inner: SupervisorSpec = draw(trees(depth + 1))
-            children.append(
-                SupervisorSpec(
-                    f"s{number}", inner.children, inner.strategy, inner.intensity, inner.period_s,
-                    draw(some.sampled_from(Restart)), inner.otp_strict, draw(backoffs),
-                )
-            )  # fmt: skip
+        if depth < 2 and draw(some.integers(0, 2)) == 0:
+            children.append(draw(trees(f"s{number}", depth + 1)))
         else:
-            children.append(
-                WorkerSpec(
-                    f"w{number}", draw(some.sampled_from(Restart)), draw(shutdowns),
-                    draw(some.sampled_from([None, 5.0])), draw(backoffs),
-                )
-            )  # fmt: skip
-    return SupervisorSpec(
-        "root", tuple(children), draw(some.sampled_from(Strategy)), draw(some.integers(0, 4)),
-        draw(some.floats(0.5, 30)), otp_strict=draw(some.booleans()),
-    )  # fmt: skip
+            children.append(draw(workers(f"w{number}", mode)))
+    return SupervisorSpec(name, tuple(children), draw(some.sampled_from(Strategy)), auto_shutdown=mode, **options)
 
 
 class Core(RuleBasedStateMachine):
@@ -89,6 +105,25 @@ class Core(RuleBasedStateMachine):
     def an_operator_commands(self, data: some.DataObject, verb: str) -> None:
         self.commands += 1
         self.world.command(verb, data.draw(some.sampled_from(self.paths)))
+
+    @precondition(lambda self: self.world.ended is None)
+    @rule(data=some.data(), name=some.sampled_from("xyz"))
+    def a_child_is_added(self, data: some.DataObject, name: str) -> None:
+        parent = data.draw(some.sampled_from(self.paths))
+        node = self.world.state.nodes.get(parent)
+        is_pool = isinstance(node, Supervisor) and node.is_pool
+        self.commands += 1
+        path = parent.rstrip("/") + "/" + name
+        self.world.behave.setdefault(path, data.draw(some.lists(some.sampled_from(BEHAVIOURS), max_size=3)))
+        self.world.add(parent, name, None if is_pool else data.draw(workers("any", AutoShutdown.NEVER)))
+        if path not in self.paths:
+            self.paths.append(path)
+
+    @precondition(lambda self: self.world.ended is None)
+    @rule(data=some.data())
+    def a_child_is_deleted(self, data: some.DataObject) -> None:
+        self.commands += 1
+        self.world.delete(data.draw(some.sampled_from(self.paths)))
 
     @rule(seconds=some.floats(0, 40))
     def time_passes(self, seconds: float) -> None:

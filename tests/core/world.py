@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.reason import Reason
-from agenthost.core.spec import SupervisorSpec
+from agenthost.core.spec import ChildSpec, SupervisorSpec
 from agenthost.core.step import step
 from agenthost.core.tree import State, Worker
 
@@ -93,6 +93,16 @@ class World:
     def command(self, verb: str, path: str) -> do.Answer | None:
         op = next(self._ops)
         self.tell(on.Command(op, verb, path, "a test"))  # type: ignore[arg-type]
+        return self.answers.get(op)
+
+    def add(self, parent: str, name: str, spec: ChildSpec | None = None) -> do.Answer | None:
+        op = next(self._ops)
+        self.tell(on.Add(op, parent, name, spec, "a test"))
+        return self.answers.get(op)
+
+    def delete(self, path: str) -> do.Answer | None:
+        op = next(self._ops)
+        self.tell(on.Delete(op, path, "a test"))
         return self.answers.get(op)
 
     def halt(self, how: str = "ask") -> None:
