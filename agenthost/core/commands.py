@@ -56,6 +56,7 @@ def _start(turn: Turn, node: AnyNode, wanted: Command) -> None:
         if in_group:
             sup.go_on(turn, parent)
         else:
+            node.by_hand = True
             sup.begin(turn, node)
 
 

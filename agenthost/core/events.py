@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from agenthost.core.reason import Reason
-from agenthost.core.spec import ChildSpec
+from agenthost.core.spec import ChildSpec, SupervisorSpec
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="event", tag=True):
@@ -89,6 +89,14 @@ class Delete(_Event, frozen=True):
     by: str = "operator"
 
 
+class Reload(_Event, frozen=True):
+    """Become the tree of ``spec``, all or nothing. Answered when everything new is up and the rest under way."""
+
+    op: int
+    spec: SupervisorSpec
+    by: str = "operator"
+
+
 class Halt(_Event, frozen=True):
     """End everything. ``ask`` climbs the ladder in reverse order, ``hurry`` sends TERM to all, ``kill`` kills all."""
 
@@ -96,4 +104,4 @@ class Halt(_Event, frozen=True):
     by: str = "operator"
 
 
-Event = Boot | Ready | Ignored | Exited | Emptied | Fault | Due | Command | Add | Delete | Halt
+Event = Boot | Ready | Ignored | Exited | Emptied | Fault | Due | Command | Add | Delete | Reload | Halt

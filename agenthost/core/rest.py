@@ -21,7 +21,9 @@ def come_to_rest(turn: Turn, child: AnyNode, wish: Wish) -> None:
     answer_stop(turn, child, text=ladder(turn, child))
     if child.parent is None or child.name not in child.parent.to_start:
         answer_up(turn, child, error="not_running", text="it was stopped before it was ready")
-    if _leaves_nothing(child):
+    if wish is Wish.REPLACE:
+        turn.state.renew(child)
+    elif wish is Wish.VANISH or _leaves_nothing(child):
         forget(turn, child)
 
 

@@ -10,6 +10,7 @@ from agenthost.core.commands import add, command, delete
 from agenthost.core.effects import Effect
 from agenthost.core.life import Input
 from agenthost.core.reason import Reason
+from agenthost.core.reload import follow_up, reload
 from agenthost.core.tree import State, Turn, Worker
 
 
@@ -27,6 +28,8 @@ def step(state: State, event: on.Event, now: float) -> list[Effect]:
             add(turn, event)
         case on.Delete():
             delete(turn, event)
+        case on.Reload():
+            reload(turn, event)
         case on.Halt(how=how, by=by):
             _halt(turn, how, by)
         case _:
@@ -34,6 +37,8 @@ def step(state: State, event: on.Event, now: float) -> list[Effect]:
             # An event of an incarnation that has ended says nothing about the one that is there now.
             if isinstance(node, Worker) and node.n == event.n and node.alive:
                 _of_process(turn, node, event)
+    if state.reloading is not None:
+        follow_up(turn)
     return turn.effects
 
 

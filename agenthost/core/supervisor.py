@@ -127,7 +127,7 @@ def hurry(turn: Turn, node: AnyNode) -> None:
 
 
 def _came_up(turn: Turn, child: AnyNode) -> None:
-    child.up_at, child.is_new = turn.now, False
+    child.up_at, child.is_new, child.by_hand = turn.now, False, False
     answer_up(turn, child, text="ready")
     parent = child.parent
     if parent is not None and parent.in_hand == child.name and not parent.stopping_in_hand:
@@ -140,6 +140,7 @@ def _ended(turn: Turn, child: AnyNode, reason: Reason) -> None:
     child.reason = reason
     parent = child.parent
     wish, child.wish = child.wish, Wish.NONE
+    by_hand, child.by_hand = child.by_hand, False
     answer_kill(turn, child, text=ladder(turn, child))
     if parent is None:
         for node in turn.state.nodes.values():
@@ -162,15 +163,18 @@ def _ended(turn: Turn, child: AnyNode, reason: Reason) -> None:
     elif child.name in parent.to_stop:
         come_to_rest(turn, child, wish)  # S10 again: the group restart was about to stop it
     else:
-        _unasked(turn, parent, child, reason, in_hand)
+        _unasked(turn, parent, child, reason, in_hand, by_hand)
 
 
-def _unasked(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason, in_hand: bool) -> None:
+def _unasked(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason, in_hand: bool, by_hand: bool) -> None:
     """It ended, or failed to come up, and nobody had wanted that."""
     if child.up_at is None and reason.kind != "ignore":
         answer_up(turn, child, error="start_failed", text=reason.words())
         if child.is_new:
             forget(turn, child)
+            return
+        if by_hand and parent.spec.otp_strict:  # section 8: whoever started it has the error, and nothing counts
+            settle(turn, child, Life.DOWN)
             return
     if in_hand:
         parent.in_hand = None
@@ -185,8 +189,12 @@ def _as_wished(turn: Turn, parent: Supervisor, child: AnyNode, wish: Wish, in_ha
     """An operator had it ended: no strategy, no counting (R7)."""
     if in_hand:
         parent.in_hand = None
-    if wish is Wish.COME_BACK:
+    if wish is Wish.REPLACE:
+        come_to_rest(turn, child, wish)
+        begin(turn, parent.children[child.name])
+    elif wish is Wish.COME_BACK:
         answer_stop(turn, child, text="it was stopped, and somebody has it restarted")
+        child.by_hand = True
         begin(turn, child)
     else:
         come_to_rest(turn, child, wish)

@@ -15,6 +15,7 @@ from agenthost.core.backoff import Chance
 from agenthost.core.effects import Effect
 from agenthost.core.intensity import Window
 from agenthost.core.life import WITH_PROCESS, Life
+from agenthost.core.plan import Change
 from agenthost.core.reason import Reason
 from agenthost.core.spec import ChildSpec, SupervisorSpec, WorkerSpec
 
@@ -30,11 +31,13 @@ class Doing(enum.StrEnum):
 
 
 class Wish(enum.StrEnum):
-    """What an operator wants of a node that is on its way down."""
+    """What somebody wants of a node that is on its way down."""
 
     NONE = "none"
     STAY_DOWN = "stay_down"
     COME_BACK = "come_back"
+    VANISH = "vanish"  # it is no longer in the config
+    REPLACE = "replace"  # it comes back as what the config says it is now
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +57,8 @@ class Node:
     """When the back-off it waits in ends."""
     held: bool = False
     """An operator stopped it: group restarts leave it down (D4)."""
+    by_hand: bool = False
+    """An operator has started it and it is not up yet; under ``otp_strict`` it stays down if that fails (section 8)."""
     wish: Wish = Wish.NONE
     is_new: bool = False
     """Added at run time and not yet up: if it does not come up, nothing of it is kept."""
@@ -117,6 +122,17 @@ class Supervisor(Node):
 AnyNode = Worker | Supervisor
 
 
+@dataclass(slots=True)
+class UnderWay:
+    """A reload whose new children are not all up yet."""
+
+    op: int
+    by: str
+    spec: SupervisorSpec
+    changes: list[Change]
+    added: list[str]
+
+
 class State:
     """Everything the core knows. ``prefix`` is put before every path, "" for the users' tree."""
 
@@ -125,6 +141,7 @@ class State:
         self.chance = Chance(seed)
         self.last_n = 0
         self.halting = False
+        self.reloading: UnderWay | None = None
         self.root = self._supervisor(spec, prefix or "/", None)
 
     def plant(self, spec: ChildSpec, parent: Supervisor) -> AnyNode:
@@ -142,6 +159,17 @@ class State:
         for child in [child for name, child in sup.children.items() if name not in wanted]:
             self.drop(child)
         sup.children = {spec.name: sup.children.get(spec.name) or self.plant(spec, sup) for spec in sup.spec.children}
+
+    def renew(self, node: AnyNode) -> AnyNode:
+        """A fresh node from its supervisor's spec, in the same place among its siblings."""
+        parent = node.parent
+        assert parent is not None
+        names = list(parent.children)
+        self.drop(node)
+        spec = next(child for child in parent.spec.children if child.name == node.name)
+        parent.children[node.name] = fresh = self.plant(spec, parent)
+        parent.children = {name: parent.children[name] for name in names}
+        return fresh
 
     def drop(self, node: AnyNode) -> None:
         """Forget a child and its spec (R3)."""

@@ -125,6 +125,13 @@ class Core(RuleBasedStateMachine):
         self.commands += 1
         self.world.delete(data.draw(some.sampled_from(self.paths)))
 
+    @precondition(lambda self: self.world.ended is None)
+    @rule(tree=trees())
+    def the_config_is_reloaded(self, tree: SupervisorSpec) -> None:
+        self.commands += 1
+        self.world.reload(tree)
+        self.paths = sorted({*self.paths, *self.world.state.nodes})
+
     @rule(seconds=some.floats(0, 40))
     def time_passes(self, seconds: float) -> None:
         self.world.pass_time(seconds)

@@ -105,6 +105,11 @@ class World:
         self.tell(on.Delete(op, path, "a test"))
         return self.answers.get(op)
 
+    def reload(self, spec: SupervisorSpec) -> do.Answer | None:
+        op = next(self._ops)
+        self.tell(on.Reload(op, spec, "a test"))
+        return self.answers.get(op)
+
     def halt(self, how: str = "ask") -> None:
         self.tell(on.Halt(how, "a test"))  # type: ignore[arg-type]
 
