@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests import reaper
 from tests.leftovers import Snapshot
@@ -32,7 +32,13 @@ _PLACES = itertools.count()
 _TIERS = pytest.StashKey[dict[str, set[str]]]()
 
 # A slow machine is no failure of a property. In CI a run is repeatable; elsewhere every run looks somewhere new.
-settings.register_profile("agenthost", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
+settings.register_profile(
+    "agenthost",
+    deadline=None,
+    print_blob=True,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("agenthost")
 
 

@@ -30,6 +30,8 @@ from agenthost.transport.data import Door, check_size
 
 _MOST = 1000
 """Messages let in before the turn gets its share of the loop again."""
+_TASKS_S = 1.0
+"""What tasks that the agent has left running get to end in after they were cancelled."""
 
 
 class AsyncDesk:
@@ -205,6 +207,14 @@ class AsyncDesk:
         self._is_settling = False
         if self._is_closed:
             return  # it was called for before the sockets were closed
+        try:
+            self._receive_all()
+        except Exception as error:  # no descriptors for a socket, say: asyncio would log it, and a turn would wait on
+            os._exit(turns.exit_status(error))
+        self._news.set()
+        self._repeat_later()
+
+    def _receive_all(self) -> None:
         wires = self._wires
         now = time.monotonic()
         wires.hear_control()
@@ -219,8 +229,6 @@ class AsyncDesk:
                 self._settle_soon()
         wires.control.resend_due()
         wires.hear_control()  # after all that was sent over it
-        self._news.set()
-        self._repeat_later()
 
     def _repeat_later(self) -> None:
         if self._repeat is not None:
@@ -267,7 +275,8 @@ async def settled(value: Any) -> Any:
 
 
 def run_loop(main: Coroutine[Any, Any, int]) -> int:
-    """As ``asyncio.run``, but without waiting for threads of the default executor: the process ends anyway."""
+    """As ``asyncio.run``, but without waiting for threads of the default executor, nor for tasks that will not be
+    cancelled: the process ends anyway."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
@@ -276,7 +285,12 @@ def run_loop(main: Coroutine[Any, Any, int]) -> int:
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(_within(_TASKS_S, *left))
+        loop.run_until_complete(_within(_TASKS_S, loop.create_task(loop.shutdown_asyncgens())))
         asyncio.set_event_loop(None)
         loop.close()
+
+
+async def _within(seconds: float, *tasks: asyncio.Task[Any]) -> None:
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from agenthost.errors import AgenthostError, TimedOut, UsageError
 
 DEFAULT_TIMEOUT_S = 30.0
+LONGEST_S = 1e6
+"""11 days; a longer timeout, also ``math.inf``, is this one: epoll_wait(2) counts milliseconds in an int."""
 
 Outcome = Any
 """The decoded reply, or an ``AgenthostError``."""
@@ -70,7 +72,7 @@ class _Base:
 
     def _limit(self, timeout: float | None) -> float:
         now = time.monotonic()
-        due = now + (DEFAULT_TIMEOUT_S if timeout is None else timeout)
+        due = now + (DEFAULT_TIMEOUT_S if timeout is None else min(timeout, LONGEST_S))
         if self.deadline is None or due < self.deadline:
             return due
         if self.deadline <= now:

@@ -141,9 +141,10 @@ class SyncDesk:
         link = self._caller.look(path)
         self._links.flush()
         while link.state == LOOKING:
-            if time.monotonic() >= deadline:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:  # and no second look at the clock: epoll_wait(2) takes less than 0 for ever
                 raise TimedOut(f"cannot find {path}: the host did not answer in time")
-            self._listen(deadline - time.monotonic())
+            self._listen(left_s)
         return link.inc or None
 
     def is_stopping(self) -> bool:

@@ -1,19 +1,39 @@
 """Finds the class of an agent by its name: "module:Class", or "/absolute/file.py:Class".
 
-The zygote has imported the module already; then only the class is looked up.
+The zygote has imported the module already, and has found its classes once for all agents: ``prepare``.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 
 from agenthost.agent.agent import Agent
 from agenthost.errors import StartFailed
 from agenthost.launch import modules
 
+_prepared: dict[str, type[Agent]] = {}
+_is_async: dict[type[Agent], bool] = {}
+
+
+def prepare(sources: Iterable[str]) -> bool:
+    """Find the agents in modules that are loaded, so that ``load`` need not; True if any of them needs asyncio."""
+    for source in sources:
+        for name, value in list(vars(modules.load(source)).items()):
+            if isinstance(value, type) and issubclass(value, Agent):
+                try:
+                    kind = load(f"{source}:{name}")
+                except StartFailed:
+                    continue  # an abstract one, or one that will be refused by name when it is wanted
+                _prepared[f"{source}:{name}"] = kind
+                _is_async[kind] = is_async(kind)
+    return any(_is_async.values())
+
 
 def load(name: str) -> type[Agent]:
     """Raises ``StartFailed``, with what the module itself raised as its cause."""
+    if name in _prepared:
+        return _prepared[name]
     source, colon, class_name = name.rpartition(":")
     if not colon or not source or not class_name:
         raise StartFailed(
@@ -41,4 +61,5 @@ def load(name: str) -> type[Agent]:
 
 
 def is_async(kind: type[Agent]) -> bool:
-    return inspect.iscoroutinefunction(kind.handle)
+    known = _is_async.get(kind)
+    return inspect.iscoroutinefunction(kind.handle) if known is None else known

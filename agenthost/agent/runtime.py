@@ -1,13 +1,16 @@
 """The life of an agent's process, from its certificate to its exit status. A zygote imports this module; so it, and
 what it imports, opens no ZeroMQ context and starts no thread.
 
-Load, create, ``on_start``; only then connect and say Ready. asyncio comes in only for agents that need it.
+Connect, load, create, ``on_start``, say Ready: the connection is made in the background meanwhile. asyncio comes in
+only for agents that need it.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
+import threading
 import traceback
 from typing import Any, NoReturn
 
@@ -18,84 +21,101 @@ from agenthost.agent.desk import SyncDesk
 from agenthost.agent.turn import CRASHED, one_line
 from agenthost.agent.wires import Wires
 from agenthost.errors import StartFailed, UsageError
+from agenthost.launch import modules
 from agenthost.protocol.birth import Certificate
+
+_ENDING_S = 3.0
+"""What threads, tasks and exit functions of the author's get after a crash."""
 
 
 def run(certificate: Certificate, birth_socket: socket.socket) -> int:
     """Be the agent. Returns the status to exit with: 0 after an orderly stop or IGNORE, 1 after a crash.
 
-    The caller must end the process by ``os._exit``: threads of the author's must not keep it.
+    The caller must end the process by ``os._exit``. If nobody has asked for the end, the process is gone ``_ENDING_S``
+    after it in any case: threads and tasks of the author's must not keep an agent that has crashed.
     """
+    wires = Wires(certificate)
     try:
         kind = loading.load(certificate.agent)
         agent = create(kind, certificate.args)
         is_async = loading.is_async(kind)
         started = None if is_async else agent.on_start(Context(certificate.path, certificate.inc, None, _UNREADY))
     except BaseException as error:  # the author's start may raise anything; the host is told what
-        return _give_up(certificate, error)
+        return _give_up(wires, error)
     finally:
         _flush()
     if is_async:
-        return _run_async(agent, certificate, birth_socket)
+        return _run_async(agent, wires, birth_socket)
     if started is IGNORE:
-        return _ignore(certificate)
-    wires = Wires(certificate)
+        return _ignore(wires)
+    status = CRASHED
     try:
-        return SyncDesk(agent, wires, birth_socket).run()
+        status = SyncDesk(agent, wires, birth_socket).run()
     finally:
-        _leave(wires)
+        _leave(wires, status)
+    return status
 
 
 def warm() -> None:
-    """For a zygote, after it has imported the authors' modules: import asyncio if any agent in them needs it."""
-    kinds: list[Any] = [Agent]
-    for kind in kinds:
-        kinds.extend(kind.__subclasses__())
-    if any(loading.is_async(kind) for kind in kinds):
+    """For a zygote, after it has imported the authors' modules: find their agents; import asyncio if any needs it."""
+    if loading.prepare(modules.loaded):
         import agenthost.agent.async_desk  # noqa: F401  # imported for its effect
 
 
-def _run_async(agent: Agent, certificate: Certificate, birth_socket: socket.socket) -> int:
+def _run_async(agent: Agent, wires: Wires, birth_socket: socket.socket) -> int:
     from agenthost.agent.async_desk import AsyncDesk, run_loop, settled
+
+    certificate = wires.certificate
 
     async def main() -> int:
         try:
             started = await settled(agent.on_start(AsyncContext(certificate.path, certificate.inc, None, _UNREADY)))
         except BaseException as error:  # as in run()
-            return _give_up(certificate, error)
+            return _give_up(wires, error)
         if started is IGNORE:
-            return _ignore(certificate)
-        wires = Wires(certificate)
+            return _ignore(wires)
+        status = CRASHED
         try:
-            return await AsyncDesk(agent, wires, birth_socket).run()
+            status = await AsyncDesk(agent, wires, birth_socket).run()
         finally:
-            _leave(wires)
+            _leave(wires, status)
+        return status
 
     return run_loop(main())
 
 
-def _give_up(certificate: Certificate, error: BaseException) -> int:
+def _give_up(wires: Wires, error: BaseException) -> int:
     cause = error.__cause__ if isinstance(error, StartFailed) and error.__cause__ is not None else error
     trace = "".join(traceback.format_exception(cause))
     print(trace, end="", file=sys.stderr, flush=True)
-    wires = Wires(certificate)
     wires.say_failed(str(error) if isinstance(error, StartFailed) else one_line(error), trace)
-    _leave(wires)
+    _leave(wires, CRASHED)
     return CRASHED
 
 
-def _ignore(certificate: Certificate) -> int:
-    wires = Wires(certificate)
+def _ignore(wires: Wires) -> int:
     wires.say_ignore()
-    _leave(wires)
+    _leave(wires, 0)
     return 0
 
 
-def _leave(wires: Wires) -> None:
+def _leave(wires: Wires, status: int) -> None:
+    if wires.stop is None:
+        _end_later(status)
     if wires.unread:
         print(f"stopped with {wires.unread} unread messages", file=sys.stderr)
     wires.close()
     _flush()
+
+
+def _end_later(status: int) -> None:
+    """An end that was asked for has its grace, and then the host's patience ends; this one only has us."""
+    timer = threading.Timer(_ENDING_S, os._exit, (status & 0xFF,))
+    timer.daemon = True
+    try:
+        timer.start()
+    except RuntimeError:
+        pass  # no thread is to be had: then the author has none that could keep us, or too many
 
 
 def _flush() -> None:

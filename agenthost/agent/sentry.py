@@ -28,12 +28,12 @@ _PACKET_BYTES = 64 * 1024
 
 
 def answer_probe(sock: socket.socket) -> bool:
-    """Read one packet of the birth socket and answer it. False if the host has closed its end."""
+    """Read one packet of the birth socket and answer it. False if an end of it is closed."""
     try:
         packet = sock.recv(_PACKET_BYTES, socket.MSG_DONTWAIT)
     except BlockingIOError:
         return True
-    except ConnectionError:
+    except OSError:
         return False
     if not packet:
         return False
@@ -100,6 +100,8 @@ class Sentry:
                     clear_timer(fd)
                     self._on_timer()
                 elif not answer_probe(self._socket):
+                    if self._socket.fileno() < 0:
+                        return  # our own end: the process is about to end as it will
                     os._exit(HOST_GONE)  # nothing that is still to be said has a hearer
 
     def _on_timer(self) -> None:

@@ -1,10 +1,19 @@
-"""Reaching the host, and naming things in it."""
+"""Reaching the host, and naming things in it.
+
+A path is itself; ``*`` and ``?`` stay within one name of a path, ``**`` stands for any number of names. The leading
+``/`` may be left out.
+"""
 
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from agenthost.errors import AgenthostError, UnknownName
 
@@ -25,41 +34,118 @@ WHERE = Where()
 
 def client() -> Client:
     """``NoHost`` with a hint if there is none, or more than one."""
-    from agenthost.client.client import Client
     from agenthost.transport.places import find_endpoint
 
-    return Client(find_endpoint(WHERE.socket, WHERE.host))
+    endpoint = find_endpoint(WHERE.socket, WHERE.host)
+    from agenthost.client.client import Client  # ZeroMQ is loaded when there is somebody to talk to
+
+    return Client(endpoint)
 
 
-def paths_of(asked: Client, patterns: list[str]) -> list[str]:
-    """The nodes that ``patterns`` name: a path is itself, a glob all it matches. ``UnknownName`` with the nearest."""
-    known = [row["path"] for row in asked.request("status")["tree"]]
-    found: list[str] = []
-    for pattern in patterns:
-        found.extend(path for path in matching(pattern, known) if path not in found)
+def normal(path: str) -> str:
+    return "/" + path.strip("/")
+
+
+def look(asked: Client, patterns: list[str] | None, *, members: bool = False) -> dict[str, Any]:
+    """The host's ``status``, with the nodes that ``patterns`` name and all below them; everything without patterns.
+
+    ``UnknownName`` with the nearest path if one of them names nothing.
+    """
+    wanted = [normal(pattern) for pattern in patterns or ()]
+    plain = not any(_is_glob(pattern) for pattern in wanted)
+    found: dict[str, Any] = asked.request("status", {"paths": wanted if plain else [], "members": members})
+    rows = found["tree"]
+    known = {row["path"] for row in rows}
+    if plain and known.issuperset(wanted):
+        return found
+    if plain:
+        known = {row["path"] for row in asked.request("status")["tree"]}
+    tops = set(chosen(wanted, known))
+    found["tree"] = [row for row in rows if row["path"] in tops or any(above in tops for above in _above(row["path"]))]
     return found
 
 
-def matching(pattern: str, known: list[str]) -> list[str]:
-    from fnmatch import fnmatchcase
-
-    wanted = "/" + pattern.strip("/")
-    if wanted in known:
-        return [wanted]
-    globbed = [path for path in known if fnmatchcase(path, wanted)] if set(wanted) & set("*?[") else []
-    if not globbed:
-        near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else "see: agenthost status -o name"
-        raise UnknownName(f"there is no {pattern}", hint=hint)
-    return globbed
+def paths_of(asked: Client, patterns: list[str]) -> list[str]:
+    """What ``patterns`` name, in the order of the tree, without what stands below another of them."""
+    rows = look(asked, patterns)["tree"]
+    found = set(chosen([normal(pattern) for pattern in patterns], [row["path"] for row in rows]))
+    return [row["path"] for row in rows if row["path"] in found and not found.intersection(_above(row["path"]))]
 
 
-def complete_path(incomplete: str) -> list[str]:
+def chosen(patterns: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Those of ``known`` that ``patterns`` name. ``UnknownName`` for a pattern that names none."""
+    listed, found = list(known), dict[str, None]()
+    there = set(listed)
+    for pattern in patterns:
+        names = _names(pattern)
+        hits = [pattern] if pattern in there else []
+        if not hits and _is_glob(pattern):
+            hits = [path for path in listed if _matches(names, _names(path))]
+        if not hits:
+            raise UnknownName(f"there is no {pattern}", hint=_hint(pattern, listed))
+        found.update(dict.fromkeys(hits))
+    return list(found)
+
+
+def complete_path(ctx: typer.Context, incomplete: str) -> list[str]:
     """For the shell: paths that begin so. Says nothing if there is no host."""
+    where = ctx.find_root().params
+    WHERE.socket, WHERE.host = where.get("socket"), where.get("host")
     try:
         with client() as asked:
             asked.patience_s = 1.0
             tree: list[dict[str, Any]] = asked.request("status", timeout=1.0)["tree"]
     except AgenthostError:
         return []
-    return [row["path"] for row in tree if row["path"].startswith(incomplete)]
+    paths = [row["path"] for row in tree]
+    if incomplete and not incomplete.startswith("/"):
+        paths = [path[1:] for path in paths]  # the shell takes what begins as it was typed
+    return [path for path in paths if path.startswith(incomplete)]
+
+
+def seconds(text: str | float) -> float:
+    """A length of time on the command line: ``10``, ``2.5``, and what the config takes: ``250ms``, ``1m30s``."""
+    from agenthost.config.problem import Refused
+    from agenthost.config.units import duration_s
+
+    if isinstance(text, float) or re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        return float(text)
+    try:
+        return duration_s(text)
+    except Refused as refused:
+        raise typer.BadParameter(f"{refused.what}; {refused.hint}") from None
+
+
+Timeout = Annotated[
+    float | None,
+    typer.Option(metavar="TIME", parser=seconds, help="How long to wait, such as 10 or 1m30s; then exit status 124."),
+]
+
+
+def _is_glob(pattern: str) -> bool:
+    return bool(set(pattern) & set("*?["))
+
+
+def _names(path: str) -> list[str]:
+    return path.strip("/").split("/") if path != "/" else []
+
+
+def _above(path: str) -> list[str]:
+    names = _names(path)
+    return ["/" + "/".join(names[:count]) for count in range(len(names))]
+
+
+def _matches(patterns: list[str], names: list[str]) -> bool:
+    if not patterns:
+        return not names
+    if patterns[0] == "**":
+        return any(_matches(patterns[1:], names[skipped:]) for skipped in range(len(names) + 1))
+    return bool(names) and fnmatchcase(names[0], patterns[0]) and _matches(patterns[1:], names[1:])
+
+
+def _hint(pattern: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(pattern, known, n=1, cutoff=0.5)
+    if not near:  # the last name is what people remember
+        last = {path.rsplit("/", 1)[1]: path for path in known}
+        near = [last[name] for name in difflib.get_close_matches(pattern.rsplit("/", 1)[1], last, n=1, cutoff=0.6)]
+    return f"did you mean {near[0]}?" if near else "see: agenthost status -o name"

@@ -7,47 +7,70 @@ from typing import Annotated, Any
 
 import typer
 
-from agenthost.cli.asking import client, complete_path, paths_of
+from agenthost.cli.asking import Timeout, client, complete_path, paths_of
+from agenthost.cli.showing import Format, dump
 from agenthost.errors import AgenthostError
+from agenthost.observe.printable import printable
 
-Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Paths or globs.", autocompletion=complete_path)]
+Paths = Annotated[list[str], typer.Argument(metavar="PATH", help="Paths or globs.", autocompletion=complete_path)]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Until it is done.")]
-Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="Exit status 124 after it; it goes on.")]
-Reason = Annotated[str, typer.Option(help="Why; it is recorded.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; it is recorded.")]
+Output = Annotated[Format, typer.Option("-o", "--output", help="Format.")]
 
 
-def start(paths: Paths, wait: Wait = True, timeout: Timeout = None, reason: Reason = "") -> None:
-    """Start agents that are down, and wait until they are ready."""
-    _change("start", paths, wait, timeout, reason)
+def start(
+    paths: Paths, wait: Wait = True, timeout: Timeout = None, reason: Reason = "", output: Output = Format.table
+) -> None:
+    """Start what is down, and wait until it is ready."""
+    _change("start", paths, wait, timeout, reason, output)
 
 
-def stop(paths: Paths, wait: Wait = True, timeout: Timeout = None, reason: Reason = "") -> None:
-    """Stop agents: ask, TERM, KILL; says how far it had to go. They stay down. ``stop /`` ends the host."""
-    _change("stop", paths, wait, timeout, reason)
+def stop(
+    paths: Paths, wait: Wait = True, timeout: Timeout = None, reason: Reason = "", output: Output = Format.table
+) -> None:
+    """Stop agents; they stay down.
+
+    It climbs a ladder with deadlines: ask, TERM, KILL, and says how far it had to go. "agenthost stop /" ends the host.
+    """
+    _change("stop", paths, wait, timeout, reason, output)
 
 
-def restart(paths: Paths, wait: Wait = True, timeout: Timeout = None, reason: Reason = "") -> None:
+def restart(
+    paths: Paths, wait: Wait = True, timeout: Timeout = None, reason: Reason = "", output: Output = Format.table
+) -> None:
     """Stop agents and start them again."""
-    _change("restart", paths, wait, timeout, reason)
+    _change("restart", paths, wait, timeout, reason, output)
 
 
-def kill(paths: Paths, wait: Wait = True, timeout: Timeout = None, reason: Reason = "") -> None:
-    """KILL agents with all they have started, at once. To their supervisors that is a crash."""
-    _change("kill", paths, wait, timeout, reason)
+def kill(
+    paths: Paths, wait: Wait = True, timeout: Timeout = None, reason: Reason = "", output: Output = Format.table
+) -> None:
+    """KILL agents and all they have started.
+
+    At once, without asking. To their supervisors that is a crash: what is permanent comes back.
+    """
+    _change("kill", paths, wait, timeout, reason, output)
 
 
-def _change(verb: str, patterns: list[str], wait: bool, timeout: float | None, reason: str) -> None:
-    worst = 0
+def _change(verb: str, patterns: list[str], wait: bool, timeout: float | None, reason: str, output: Format) -> None:
+    shown = output in (Format.table, Format.wide)
+    worst, results = 0, dict[int, dict[str, Any]]()
     with client() as asked:
         paths = paths_of(asked, patterns)
-        for path in paths:
-            args: dict[str, Any] = {"path": path, "wait": wait, "timeout_s": timeout, "reason": reason}
-            try:
-                done = asked.request(verb, args, timeout=None)
-                print(f"{done['path']}: {done['text'] or done['state']}")
-            except AgenthostError as error:
-                print(f"agenthost: {path}: {error}", file=sys.stderr)
-                worst = max(worst, error.exit_code)
+        arguments = [{"path": path, "wait": wait, "timeout_s": timeout, "reason": reason} for path in paths]
+        for at, result in asked.request_each(verb, arguments):
+            if isinstance(result, AgenthostError):
+                worst = max(worst, result.exit_code)
+                results[at] = {"path": paths[at], "error": result.code, "text": str(result)}
+                print(printable(f"agenthost: {paths[at]}: {result}"), file=sys.stderr)
+                continue
+            results[at] = result
+            if shown:
+                text = f" ({result['text']})" if result["text"] not in ("", result["state"]) else ""
+                print(printable(f"{result['path']}: {result['state']}{text}"), flush=True)
+    if not shown:
+        listed = [results[at] for at in sorted(results)]
+        dump(listed, output, items=listed)
     if worst:
         raise typer.Exit(worst)
 

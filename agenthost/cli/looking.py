@@ -1,34 +1,66 @@
-"""Commands that look: status, tree, ps, events, logs, wait."""
+"""Commands that look at what is: status, tree, ps, wait."""
 
 from __future__ import annotations
 
-import json
+import enum
 from typing import Annotated, Any
 
 import typer
 
-from agenthost.cli.asking import client, complete_path, matching
-from agenthost.cli.showing import STATE_STYLES, Format, age, clock, dump, is_colourful, size, table
-from agenthost.errors import NotRunning, TimedOut
+from agenthost.cli.asking import Timeout, client, complete_path, look, paths_of
+from agenthost.cli.showing import (
+    STATE_STYLES,
+    Column,
+    Format,
+    Plain,
+    age,
+    dump,
+    is_terminal,
+    shortened,
+    size,
+    table,
+    tinted,
+)
+from agenthost.errors import AgenthostError, NotRunning
+from agenthost.observe.printable import printable, said
 
 Paths = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[PATH]...", help="Paths or globs; all without.", autocompletion=complete_path),
+    typer.Argument(metavar="PATH", help="Paths or globs; everything without.", autocompletion=complete_path),
 ]
 Output = Annotated[Format, typer.Option("-o", "--output", help="Format.")]
 
 RUNNING = {"ready", "done"}
-"""States in which there is nothing to worry about; anything else makes ``status`` exit with 3."""
+"""States in which there is nothing to worry about; a worker in any other makes ``status`` exit with 3."""
+
+
+class Awaited(enum.StrEnum):
+    """``stopped`` is every state in which there is no process; the others are states of ``status``."""
+
+    stopped = "stopped"
+    down = "down"
+    starting = "starting"
+    ready = "ready"
+    asked = "asked"
+    terminating = "terminating"
+    killing = "killing"
+    stuck = "stuck"
+    waiting = "waiting"
+    done = "done"
+    gave_up = "gave_up"
 
 
 def status(paths: Paths = None, output: Output = Format.table) -> None:
-    """The state of every agent. Exit status 3 if one of those asked for is not running."""
+    """The state of every agent.
+
+    Exit status 3 if an agent or program among those asked for is neither ready nor done.
+    """
     with client() as asked:
-        found = asked.request("status", {"paths": _select(asked, paths)})
+        found = look(asked, paths)
     tree: list[dict[str, Any]] = found["tree"]
     if output in (Format.table, Format.wide):
         if not paths:
-            _print_host(found["host"])
+            print(_host_line(found["host"]) + "\n")
         _print_status(tree, wide=output is Format.wide)
     else:
         dump(found, output, items=tree)
@@ -41,135 +73,136 @@ def tree(
     processes: Annotated[bool, typer.Option("--processes", "-p", help="With each agent's processes.")] = False,
     output: Output = Format.table,
 ) -> None:
-    """The supervision tree, with strategies, states and what agents have started."""
+    """The supervision tree, with strategies and states.
+
+    With -p also every process that each agent has started.
+    """
     with client() as asked:
-        found = asked.request("status", {"paths": _select(asked, paths), "members": processes})
-    if output not in (Format.table, Format.wide):
+        found = look(asked, paths, members=processes)
+    if output in (Format.table, Format.wide):
+        _print_tree(found["tree"])
+    else:
         dump(found, output, items=found["tree"])
-        return
-    for line in _branches(found["tree"]):
-        print(line)
 
 
 def ps(paths: Paths = None, output: Output = Format.table) -> None:
-    """Every operating-system process of the host: its own, the agents', and what these have started."""
+    """Every operating-system process of the host.
+
+    Its own (not with PATH), those of agents and programs, and what these have started; pids as seen from outside.
+    """
     with client() as asked:
         own = [] if paths else asked.request("ps")
-        tree = asked.request("status", {"paths": _select(asked, paths), "members": True})["tree"]
-    rows = [{"path": one["path"], "pid": one["pid"], "name": one["what"], "command": ""} for one in own]
-    rows += [{"path": row["path"], **member} for row in tree for member in row.get("members", [])]
-    if output is Format.table:
-        titles = ("PATH", "PID", "NAME", "COMMAND")
-        table(titles, [(row["path"], row["pid"], row["name"], row["command"]) for row in rows])
+        rows = look(asked, paths, members=True)["tree"]
+    found = [{"path": one["path"], "pid": one["pid"], "name": one["what"], "command": ""} for one in own]
+    found += [{"path": row["path"], **member} for row in rows for member in row.get("members", [])]
+    if output in (Format.table, Format.wide):
+        columns = [Column("PATH"), Column("PID"), Column("NAME", miss=1), Column("COMMAND")]
+        shown = [(one["path"], one["pid"], one["name"], one["command"]) for one in found]
+        table(columns, shown, full=output is Format.wide)
     else:
-        dump(rows, output, items=rows)
-
-
-def events(
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as things happen.")] = False,
-    since: Annotated[int, typer.Option(metavar="OFFSET", help="Begin with this record.")] = 1,
-    output: Output = Format.table,
-) -> None:
-    """What happened, one line a record. Survives a restart of the host's router."""
-    offset = since
-    with client() as asked:
-        while True:
-            try:
-                # A following stream says something every two seconds; silence means it was lost.
-                for batch in asked.stream("events", {"from": offset, "follow": follow}, timeout=10 if follow else 30):
-                    if batch and batch[0]["offset"] > offset and offset > since:
-                        break  # something between was lost: ask again from there
-                    for record in batch:
-                        _print_record(record, output)
-                        offset = record["offset"] + 1
-                else:
-                    if not follow:
-                        return
-            except TimedOut:
-                if not follow:
-                    raise
+        dump(found, output, items=found)
 
 
 def wait(
-    path: Annotated[str, typer.Argument(metavar="PATH", autocompletion=complete_path)],
-    state: Annotated[str, typer.Option("--for", help="ready, stopped, or any state of status.")] = "ready",
-    timeout: Annotated[float | None, typer.Option(help="Seconds; exit status 124 after it.")] = None,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Paths or globs.", autocompletion=complete_path)],
+    state: Annotated[Awaited, typer.Option("--for", help="The state to wait for.")] = Awaited.ready,
+    timeout: Timeout = None,
+    output: Annotated[Plain, typer.Option("-o", "--output", help="Format.")] = Plain.text,
 ) -> None:
-    """Wait until an agent is in a state."""
+    """Wait until agents are in a state.
+
+    All of those named must have been in it; exit status 124 if that takes longer than --timeout.
+    """
+    results = []
     with client() as asked:
-        asked.request("wait", {"path": path, "for": state, "timeout_s": timeout}, timeout=None)
+        arguments = [{"path": path, "for": str(state), "timeout_s": timeout} for path in paths_of(asked, paths)]
+        for _, result in asked.request_each("wait", arguments):
+            if isinstance(result, AgenthostError):
+                raise result
+            results.append(result)
+    if output is not Plain.text:
+        dump(results, output)
 
 
-def _select(asked: Any, paths: list[str] | None) -> list[str]:
-    if not paths:
-        return []
-    known = [row["path"] for row in asked.request("status")["tree"]]
-    return [path for pattern in paths for path in matching(pattern, known)]
-
-
-def _print_host(host: dict[str, Any]) -> None:
+def _host_line(host: dict[str, Any]) -> str:
     wall = "in a PID namespace" if host["namespace"] else "without a PID namespace"
-    print(
+    return (
         f"host {host['name']}: {host['state']}, pid {host['pid']}, up {age(host['since'])}, "
-        f"containment {host['containment']} {wall}\n"
+        f"containment {host['containment']} {wall}"
     )
 
 
+_COLUMNS = [
+    Column("PATH"),
+    Column("STATE", styles=STATE_STYLES),
+    Column("PID", miss=2),
+    Column("RUN", miss=4),
+    Column("RESTARTS", miss=1),
+    Column("FOR"),
+    Column("MEMORY", miss=3),
+]
+
+
 def _print_status(tree: list[dict[str, Any]], *, wide: bool) -> None:
-    titles = ["PATH", "STATE", "PID", "RUN", "RESTARTS", "FOR", "MEMORY", "NOTE"]
+    columns = list(_COLUMNS)
+    if wide:
+        columns += [Column("CPU"), Column("PROCESSES"), Column("RESTART")]
     rows = []
     for row in tree:
         cell = row.get("cell") or {}
-        state = " ".join([row["state"], *row["flags"]])
-        note = _note(row)
-        rows.append(
-            [row["path"], state, row["pid"] or "", row["incarnation"] or "", row["restarts"] or "", age(row["since"]),
-             size(cell.get("memory_bytes")), note if wide else note[:100]]
-        )  # fmt: skip
-    table(titles, rows, {1: STATE_STYLES})
+        cells = [row["path"], " ".join([row["state"], *row["flags"]]), row["pid"], row["incarnation"]]
+        cells += [row["restarts"] or "", age(row["since"]), size(cell.get("memory_bytes"))]
+        if wide:
+            cpu_s = cell.get("cpu_s")
+            cells += ["" if cpu_s is None else f"{cpu_s:.1f} s", cell.get("processes"), row["restart"]]
+        rows.append([*cells, _note(row)])
+    table([*columns, Column("NOTE")], rows, full=wide)
 
 
 def _note(row: dict[str, Any]) -> str:
-    parts = [row["next"], row["reason"], "stopped by an operator" if row["held"] else None]
-    return "; ".join(part for part in parts if part)
+    held = "stays down until it is started" if row["held"] else ""
+    return "; ".join(part for part in (row["next"], said(row["reason"]), held) if part)
 
 
-def _branches(tree: list[dict[str, Any]]) -> list[str]:
-    lines = []
-    roots = {row["path"] for row in tree}
+def _print_tree(tree: list[dict[str, Any]]) -> None:
+    known = {row["path"] for row in tree}
+    last_of = {_parent(row["path"]): row["path"] for row in tree}
     for row in tree:
-        above = row["path"].rsplit("/", 1)[0] or "/"
-        depth = row["path"].count("/") if row["path"] != "/" and above in roots else 0
-        name = row["path"] if depth == 0 else row["path"].rsplit("/", 1)[1]
-        facts = [row["state"], *row["flags"]]
-        if row["kind"] == "supervisor":
-            facts.append(row["strategy"])
-        if row["pid"]:
-            facts.append(f"pid {row['pid']}")
-        if row["restarts"]:
-            facts.append(f"{row['restarts']} restarts")
-        text = f"{name}  {_tinted(row['state'], ', '.join(facts))}"
-        lines.append("   " * max(0, depth - 1) + ("`- " if depth else "") + text)
+        above: list[str] = []
+        path = row["path"]
+        while path != "/" and _parent(path) in known:
+            above.append(path)
+            path = _parent(path)
+        indent = "".join("   " if last_of[_parent(one)] == one else "|  " for one in reversed(above[1:]))
+        branch = ("`- " if last_of[_parent(row["path"])] == row["path"] else "|- ") if above else ""
+        name = row["path"].rsplit("/", 1)[1] if above else row["path"]
+        print(f"{indent}{branch}{name}  {tinted(_facts(row), STATE_STYLES.get(row['state'], '33'))}")
+        has_below = row["path"] in last_of and row["path"] in known and row["kind"] == "supervisor"
+        under = indent + ("" if not above else "   " if branch == "`- " else "|  ") + ("|  " if has_below else "   ")
         for member in row.get("members", []):
-            lines.append("   " * depth + f"   {member['pid']} {member['command'] or member['name']}")
-    return lines
+            line = printable(f"{under}{member['pid']} {member['command'] or member['name']}")
+            print(shortened(line, _terminal_width()) if is_terminal() else line)
 
 
-def _tinted(state: str, text: str) -> str:
-    if not is_colourful():
-        return text
-    codes = {"ready": "32", "stuck": "31", "gave_up": "31", "killing": "31", "down": "2", "done": "2"}
-    return f"\033[{codes.get(state, '33')}m{text}\033[0m"
+def _parent(path: str) -> str:
+    return path.rsplit("/", 1)[0] or "/"
 
 
-def _print_record(record: dict[str, Any], output: Format) -> None:
-    from agenthost.observe.record import Record
+def _terminal_width() -> int:
+    import shutil
 
-    if output is not Format.table:
-        print(json.dumps(record, default=str), flush=True)
-        return
-    shown = Record(**record)
-    print(f"{shown.offset:>6} {clock(shown.at)} {shown.path:<24} {shown.sentence()}", flush=True)
+    return shutil.get_terminal_size().columns
 
 
-COMMANDS = {"status": status, "tree": tree, "ps": ps, "events": events, "wait": wait}
+def _facts(row: dict[str, Any]) -> str:
+    facts = [row["state"], *row["flags"]]
+    if row["kind"] == "supervisor":
+        facts.append(row["strategy"])
+    if row["pid"]:
+        facts.append(f"pid {row['pid']}")
+    if row["restarts"]:
+        facts.append("1 restart" if row["restarts"] == 1 else f"{row['restarts']} restarts")
+    return ", ".join(facts)
+
+
+COMMANDS = {"status": status, "tree": tree, "ps": ps, "wait": wait}

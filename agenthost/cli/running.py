@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import json
 import os
@@ -11,8 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from agenthost.cli.showing import Format, dump, is_colourful
-from agenthost.errors import AgenthostError, NoHost
+from agenthost.cli.showing import Plain, dump, is_terminal, tinted
+from agenthost.errors import AgenthostError, Busy, NoHost
+from agenthost.observe.printable import printable
 from agenthost.version import PROTOCOL, VERSION
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The config file (YAML).", show_default=False)]
@@ -22,60 +24,105 @@ HOST = "from agenthost.host.main import main; main()"
 
 def run(
     config: Config,
-    name: Annotated[str | None, typer.Option(help="Another name for this host than the config's.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Another name for this host than the config's.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
 ) -> None:
-    """Run a tree in the foreground. Ctrl-C asks it to stop, the second hurries, the third kills; nothing is left."""
+    """Run a tree in the foreground, until Ctrl-C.
+
+    Ctrl-C asks it to stop, the second one hurries, the third kills; nothing is left either way.
+    """
     from agenthost.config.load import load
 
     loaded = load(config)
+    name = name or loaded.name
+    _refuse_a_second(name)
+    if is_terminal() and not quiet:
+        print(f"agenthost {VERSION}: host {name}, {_counted(loaded.tree)} from {loaded.file}")
+        print("Ctrl-C stops it. From elsewhere: agenthost status, agenthost logs -f, agenthost --help")
     python = [sys.executable, "-P"]  # not the working folder: a file of the user's must not pass for a library
-    host = [*python, "-c", HOST, str(loaded.file), "--name", name or loaded.name]
-    guardian = ["-m", "agenthost.guardian", "--namespace", loaded.namespace, "--name", name or loaded.name]
+    host = [*python, "-c", HOST, str(loaded.file), "--name", name]
+    guardian = ["-m", "agenthost.guardian", "--namespace", loaded.namespace, "--name", name]
     sys.stdout.flush()
     os.execv(sys.executable, [*python, *guardian, "--", *host, *(["--quiet"] if quiet else [])])
 
 
-def check(config: Config) -> None:
-    """Say what is wrong with a config, each problem with its line; status 78 if anything is."""
+def check(
+    config: Config, output: Annotated[Plain, typer.Option("-o", "--output", help="Format.")] = Plain.text
+) -> None:
+    """Say what is wrong with a config.
+
+    Each problem with its line and column; exit status 78 if there is any. Starts and imports nothing.
+    """
     from agenthost.config.load import load
+    from agenthost.config.problem import ConfigProblems
+
+    try:
+        loaded = load(config)
+    except ConfigProblems as error:
+        if output is not Plain.text:
+            problems = [dataclasses.asdict(problem) for problem in error.problems]
+            dump({"file": str(config), "ok": False, "problems": problems}, output)
+            raise typer.Exit(error.exit_code) from None
+        raise
+    if output is Plain.text:
+        print(f"{config}: good; host {loaded.name}, {_counted(loaded.tree)}")
+    else:
+        good = {"file": str(config), "ok": True, "problems": [], "name": loaded.name, "workers": _workers(loaded.tree)}
+        dump(good, output)
+
+
+def _workers(spec: Any) -> int:
     from agenthost.core.spec import SupervisorSpec
 
-    loaded = load(config)
+    return sum(map(_workers, spec.children)) if isinstance(spec, SupervisorSpec) else 1
 
-    def workers(spec: Any) -> int:
-        return sum(map(workers, spec.children)) if isinstance(spec, SupervisorSpec) else 1
 
-    print(f"{config}: good; host {loaded.name!r} with {workers(loaded.tree)} agents and programs")
+def _counted(tree: Any) -> str:
+    count = _workers(tree)
+    return "1 agent or program" if count == 1 else f"{count} agents and programs"
+
+
+def _refuse_a_second(name: str) -> None:
+    """Before anything is started. (The state folder's lock decides; this says it sooner, and with what to do.)"""
+    from agenthost.transport.places import Places, running_hosts
+
+    folder = str(Places(name).runtime_folder)
+    if any(host.name == name and host.endpoint.startswith(f"ipc://{folder}/") for host in running_hosts()):
+        raise Busy(
+            f"cannot start host {name!r}: it is running already",
+            hint=f"stop it with: agenthost --host {name} stop /, or give this one another name with --name",
+        )
 
 
 def schema() -> None:
-    """Print the JSON schema of the config, for editors."""
+    """Print the JSON schema of the config."""
     from agenthost.config.schema import schema as make
 
     print(json.dumps(make(), indent=2))
 
 
-def version(output: Annotated[Format, typer.Option("-o", "--output", help="Format.")] = Format.table) -> None:
+def version(output: Annotated[Plain, typer.Option("-o", "--output", help="Format.")] = Plain.text) -> None:
     """Print the version."""
-    facts = {"version": VERSION, "protocol": PROTOCOL, "python": sys.version.split()[0]}
-    if output is Format.table:
+    if output is Plain.text:
         print(f"agenthost {VERSION}")
     else:
-        dump(facts, output, key="version")
+        dump({"version": VERSION, "protocol": PROTOCOL, "python": sys.version.split()[0]}, output)
 
 
-def doctor(output: Annotated[Format, typer.Option("-o", "--output", help="Format.")] = Format.table) -> None:
-    """What this machine offers, what a running host uses of it, and what to do about the rest. Changes nothing."""
+def doctor(output: Annotated[Plain, typer.Option("-o", "--output", help="Format.")] = Plain.text) -> None:
+    """What this machine offers and a running host uses.
+
+    Which walls hold, which do not, and what to do about it. Changes nothing.
+    """
     findings = [*_machine(), *_running_host()]
-    if output is not Format.table:
-        dump(findings, output, items=findings, key="subject")
+    if output is not Plain.text:
+        dump(findings, output)
         return
     for finding in findings:
-        mark = "yes" if finding["ok"] else "no "
-        if is_colourful():
-            mark = f"\033[{32 if finding['ok'] else 33}m{mark}\033[0m"
-        print(f"{mark}  {finding['subject']}: {finding['text']}")
+        mark = tinted("yes", "32") if finding["ok"] else tinted("no ", "33")
+        print(f"{mark}  {printable(finding['subject'])}: {printable(finding['text'])}")
 
 
 def _machine() -> list[dict[str, Any]]:
@@ -112,8 +159,11 @@ class Shell(enum.StrEnum):
 
 
 def completion(shell: Annotated[Shell, typer.Argument(help="The shell to complete in.")]) -> None:
-    """Print the shell's completion script: ``eval "$(agenthost completion bash)"``."""
-    from typer._completion_shared import get_completion_script
+    """Print a completion script for a shell.
+
+    In bash: eval "$(agenthost completion bash)". It completes commands, options and paths of the running host.
+    """
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     print(get_completion_script(prog_name="agenthost", complete_var="_AGENTHOST_COMPLETE", shell=shell.value))
 

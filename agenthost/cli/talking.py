@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agenthost.cli.asking import client, complete_path
-from agenthost.cli.showing import Format, dump
-from agenthost.errors import UsageError
+from agenthost.cli.asking import Timeout, client, complete_path, look, normal
+from agenthost.cli.showing import Plain, dump, is_terminal
+from agenthost.errors import UnknownName, UsageError
+from agenthost.observe.printable import printable_lines
+
+if TYPE_CHECKING:
+    from agenthost.client.client import Client
 
 Path = Annotated[str, typer.Argument(metavar="PATH", help="The agent.", autocompletion=complete_path)]
 Body = Annotated[str, typer.Argument(metavar="JSON", help="The message; - reads it from stdin.")]
@@ -21,35 +27,54 @@ def call(
     path: Path,
     body: Body = "null",
     text: Text = False,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Exit status 124 after it.")] = 30.0,
-    output: Annotated[Format, typer.Option("-o", "--output", help="Format.")] = Format.table,
+    timeout: Timeout = 30.0,
+    output: Annotated[Plain, typer.Option("-o", "--output", help="Format.")] = Plain.text,
 ) -> None:
-    """Send an agent a message and print its reply."""
-    with client() as asked:
-        reply = asked.call(path, _body(body, text), timeout)
-    if isinstance(reply, str) and output is Format.table:
-        print(reply)
+    """Send an agent a message and print its reply.
+
+    A reply that is text is printed as it is, any other as JSON; -o json prints both as JSON.
+    """
+    message = _body(body, text)
+    with client() as asked, _near(asked, path):
+        reply = asked.call(normal(path), message, timeout)
+    if isinstance(reply, str) and output is Plain.text:
+        print(printable_lines(reply) if is_terminal() else reply)
     else:
-        dump(reply, Format.json if output is Format.table else output)
+        dump(reply, output)
 
 
-def send(
-    path: Path,
-    body: Body = "null",
-    text: Text = False,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Exit status 124 after it.")] = 30.0,
-) -> None:
-    """Put a message into an agent's mailbox, and do not wait for what becomes of it."""
-    with client() as asked:
-        asked.send(path, _body(body, text), timeout)
+def send(path: Path, body: Body = "null", text: Text = False, timeout: Timeout = 30.0) -> None:
+    """Put a message into an agent's mailbox.
+
+    It does not wait for what becomes of it.
+    """
+    message = _body(body, text)
+    with client() as asked, _near(asked, path):
+        asked.send(normal(path), message, timeout)
+
+
+@contextmanager
+def _near(asked: Client, path: str) -> Iterator[None]:
+    """The host says that a name is unknown; the table of names says which one was meant."""
+    try:
+        yield
+    except UnknownName:
+        look(asked, [path])
+        raise
 
 
 def _body(given: str, is_text: bool) -> Any:
-    source = sys.stdin.read() if given == "-" else given
+    if given == "-":
+        given = sys.stdin.read() if sys.stdin is not None else ""
+    if not given.isprintable():
+        try:
+            given.encode()
+        except UnicodeEncodeError:  # bytes of argv or stdin that are no UTF-8 (PEP 383)
+            raise UsageError("cannot send the message: it is not UTF-8 text") from None
     if is_text:
-        return source
+        return given
     try:
-        return json.loads(source)
+        return json.loads(given)
     except json.JSONDecodeError as error:
         raise UsageError(
             f"cannot read the message as JSON: {error}", hint="quote it for the shell, or send text with --text"

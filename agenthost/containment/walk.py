@@ -81,13 +81,14 @@ def remnants(host_pid: int, known_pids: Collection[int], born_before_ticks: int 
 
 
 def kill_remnants(host_pid: int, known_pids: Collection[int], born_before_ticks: int | None = None) -> int:
-    """End them; returns how many lived. Call again until 0. Zombies among them are reaped if we are the host."""
+    """End them; returns how many were found. Call again until 0. If we are the host, zombies among them are reaped and
+    counted: what a process forked before it ended becomes our child after we have looked.
+    """
     found = _remnants(host_pid, known_pids, born_before_ticks)
     if found:
         descent.kill({pid: one.start_time for pid, one in found.items()}, spare=set(known_pids))
-    if host_pid == os.getpid():
-        _reap_strangers(known_pids, born_before_ticks)
-    return len(found)
+    reaped = _reap_strangers(known_pids, born_before_ticks) if host_pid == os.getpid() else 0
+    return len(found) + reaped
 
 
 def _strangers(host_pid: int, known_pids: Collection[int], born_before_ticks: int | None) -> list[Stat]:
@@ -101,10 +102,12 @@ def _remnants(host_pid: int, known_pids: Collection[int], born_before_ticks: int
     return descent.living_below(tops)
 
 
-def _reap_strangers(known_pids: Collection[int], born_before_ticks: int | None) -> None:
-    for one in _strangers(os.getpid(), known_pids, born_before_ticks):
-        if not one.alive:
-            try:
-                os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOHANG)
-            except ChildProcessError:  # somebody else of this process has reaped it
-                continue
+def _reap_strangers(known_pids: Collection[int], born_before_ticks: int | None) -> int:
+    """How many there were."""
+    zombies = [one for one in _strangers(os.getpid(), known_pids, born_before_ticks) if not one.alive]
+    for one in zombies:
+        try:
+            os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:  # somebody else of this process has reaped it
+            continue
+    return len(zombies)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from agenthost.core.spec import ChildSpec, SupervisorSpec, WorkerSpec
+from agenthost.core.spec import ChildSpec, Shutdown, SupervisorSpec, WorkerSpec
 
 What = Literal["nothing", "live", "restart", "replace", "add", "remove"]
 
@@ -60,7 +60,9 @@ def _child(path: str, old: ChildSpec, new: ChildSpec) -> Iterator[Change]:
 def _in_place(path: str, old: ChildSpec, new: ChildSpec, changed: list[str]) -> Change:
     if not changed:
         return Change(path, "nothing")
-    words = ", ".join(f"{name} {_word(getattr(old, name))} -> {_word(getattr(new, name))}" for name in changed)
+    words = ", ".join(
+        f"{_IN_CONFIG.get(name, name)} {_word(getattr(old, name))} -> {_word(getattr(new, name))}" for name in changed
+    )
     return Change(path, "live", words)
 
 
@@ -69,12 +71,18 @@ def _changed(old: Any, new: Any, left_out: set[str]) -> list[str]:
     return [name for name in names if getattr(old, name) != getattr(new, name)]
 
 
+_IN_CONFIG = {"argv": "command", "silence_s": "turn.progress", "start_timeout_s": "start_timeout", "period_s": "period"}
+"""What the config calls a field."""
+
+
 def _of_birth(old: Any, new: Any) -> list[str]:
     if type(old) is not type(new):
         return ["what is started"]
-    return _changed(old, new, set())
+    return [_IN_CONFIG.get(name, name) for name in _changed(old, new, set())]
 
 
 def _word(value: Any) -> str:
-    text = str(value)
+    if isinstance(value, Shutdown):
+        return "kill" if value.brutal else "infinity" if value.grace_s is None else f"{value.grace_s:g} s"
+    text = "none" if value is None else str(value)
     return text if len(text) <= 40 else "..."

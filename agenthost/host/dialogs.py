@@ -58,8 +58,14 @@ class Dialogs:
     # ---- for the owner of processes
 
     def expect(self, incarnation: Incarnation) -> None:
-        """It was born: it may say Ready with its token."""
+        """It will be born: it may say Ready with its token."""
         self._by_token[incarnation.token] = incarnation
+
+    def here(self, incarnation: Incarnation) -> None:
+        """Its pid is known: what it has said before counts now."""
+        early, incarnation.early = incarnation.early, None
+        if early is not None:
+            self._introduced(*early)
 
     def ask(self, incarnation: Incarnation) -> None:
         """Stop, as soon as it can be reached; the core's ladder goes on meanwhile."""
@@ -115,6 +121,10 @@ class Dialogs:
 
     def _introduced(self, peer: bytes, pid: int, message: say.Ready | say.Ignore | say.Failed) -> None:
         incarnation = self._by_token.get(message.token)
+        if incarnation is not None and incarnation.agent_pid is None:
+            # Its Here waits to be read, on another socket; to refuse it now would cost it a repetition, 250 ms.
+            incarnation.early = (peer, pid, message)
+            return
         if incarnation is None or incarnation.agent_pid != pid or incarnation.name != message.inc:
             self.counters["not_permitted"] += 1
             why = "not permitted: this token, incarnation and process do not belong together"

@@ -19,16 +19,18 @@ from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.reason import Reason
 from agenthost.core.tree import State, Worker
-from agenthost.errors import ProtocolError
+from agenthost.errors import ConfigError, ProtocolError
 from agenthost.host import system
-from agenthost.host.chronicle import Chronicle, Terminal
+from agenthost.host.chronicle import Chronicle
 from agenthost.host.decider import Decider, Owners
 from agenthost.host.dialogs import Dialogs
 from agenthost.host.guard import Guard
 from agenthost.host.home import Home
 from agenthost.host.operators import Operators
 from agenthost.host.processes import Processes
+from agenthost.host.reloading import Reloading
 from agenthost.host.status import Status
+from agenthost.host.terminal import Terminal
 from agenthost.host.timers import Timers
 from agenthost.launch.zygotes import Zygotes
 from agenthost.transport.credentials import may_operate
@@ -43,10 +45,13 @@ GAVE_UP = 1
 class Host:
     """Make it inside the running loop. ``run`` returns the exit status."""
 
-    def __init__(self, config: HostConfig, places: Places, guard: Guard, *, quiet: bool = False) -> None:
+    def __init__(
+        self, config: HostConfig, places: Places, guard: Guard, *, file_name: str, quiet: bool = False
+    ) -> None:
+        """``file_name`` is the host's name in its file, where ``--name`` gave it another."""
         self._config, self._places = config, places
         self._began = time.time()
-        self._terminal = Terminal(quiet=quiet)
+        self._terminal = Terminal(quiet=quiet, logs=places.logs)
         self._chronicle = Chronicle(self._terminal.show)
         self._guard = guard
         self._ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
@@ -67,6 +72,7 @@ class Host:
         self._births = births.BirthsFile(str(places.births))
         self._seed = int.from_bytes(os.urandom(8), "big")
         self._state = State(config.tree, seed=self._seed)
+        self._reloading = Reloading(config, file_name)
         self._make_owners()
 
     # ---- composition
@@ -79,6 +85,7 @@ class Host:
             state=self._state,
             status=self._status,
             chronicle=self._chronicle,
+            reloading=self._reloading,
             send=self._say_to,
             tell=lambda event: self._decider.tell(event),
         )
@@ -155,9 +162,9 @@ class Host:
         roots = self._containment.roots()
         if roots:
             self._guard.say("CELLS", *roots)
-        self._record(
-            "host.containment", "/", text=f"containment: {self._containment.tier}", tier=self._containment.tier
-        )
+        wall = "in a PID namespace" if self._guard.namespace else "without a PID namespace"
+        tier = self._containment.tier
+        self._record("host.containment", "/", text=f"containment {tier}, {wall}", tier=tier)
         await self._launcher.start()
         self._system_decider.tell(on.Boot())
         self._decider.tell(on.Boot())
@@ -167,13 +174,14 @@ class Host:
         status = 0 if self._halting or reason.kind == "shutdown" else GAVE_UP
         if status:
             self._record("host.failed", "/", reason=reason.words(), trace=reason.trace)
+        self._record("host.ended", "/", status=status)
         await self._leave()
         self._guard.say("BYE", str(status))
         return status
 
     async def _system_failed(self) -> None:
         """The host cannot go on without its own processes: a crash, for the guardian to mend."""
-        reason = await self._system_ended
+        reason = await asyncio.shield(self._system_ended)  # to cancel this task must not cancel what it waits for
         self._record("host.failed", "/.system", reason=reason.words())
         self._processes.kill_everything()
         self._terminal.close()
@@ -198,8 +206,8 @@ class Host:
 
     def halt(self, how: str, by: str) -> None:
         """End everything; again and harder if said again."""
-        if not self._halting:
-            self._record("host.halting", "/", why=f"by {by}", how=how)
+        if how != self._halting:
+            self._record("host.hurrying" if self._halting else "host.halting", "/", why=f"by {by}", how=how)
         self._halting = how
         self._decider.tell(on.Halt(how, by))  # type: ignore[arg-type]
 
@@ -208,6 +216,17 @@ class Host:
             self.halt("ask", "a signal to agenthost")
         elif word == "HURRY":
             self.halt("hurry", "a second signal to agenthost")
+        elif word == "RELOAD":
+            self._hangup = asyncio.get_running_loop().create_task(self._reload_by_signal())
+
+    async def _reload_by_signal(self) -> None:
+        """SIGHUP: as ``agenthost reload``, with nobody to answer but the records."""
+        try:
+            fresh = await self._reloading.read()
+        except ConfigError as error:
+            self._record("reload.refused", "/", reason=str(error))
+            return
+        self._decider.tell(on.Reload(0, fresh.tree, "SIGHUP"))
 
     def _orphaned(self) -> None:
         """Without a namespace nothing else ends us and ours when the guardian is gone."""
@@ -360,4 +379,5 @@ class Host:
     def counters(self) -> dict[str, int]:
         router = {f"router.{name}": value for name, value in self._router_counters.items()}
         dialogs = {f"host.{name}": value for name, value in self._dialogs.counters.items()}
+        dialogs["host.garbled"] += self._processes.garbled
         return {**router, **dialogs, "host.records": self._chronicle.last_offset}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from agenthost.core.birth import AgentBirth, ProgramBirth
 from agenthost.core.reason import Reason
 from agenthost.launch.launcher import Born
 from agenthost.protocol.birth import Ended
+from agenthost.protocol.control import Failed, Ignore, Ready
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +28,8 @@ class Incarnation:
     born: Born | None = None
     agent_pid: int | None = None
     """The process that runs the author's code; in a cell with a PID namespace ``born.pid`` is its init."""
+    early: tuple[bytes, int, Ready | Ignore | Failed] | None = None
+    """(routing id, pid, message) that came over the control plane before its Here."""
     peer: bytes | None = None
     """Its routing id on the control plane, once it said Ready."""
     address: str | None = None
@@ -33,6 +37,9 @@ class Incarnation:
     asked: tuple[str, float | None] | None = None
     """(why, grace_s) of a stop that it has not heard of yet."""
     killing: bool = False
+    is_watched: bool = False
+    """Its cell will tell when it is empty."""
+    next_look: asyncio.TimerHandle | None = None
     reaped: bool = False
     """Its pid may mean somebody else by now."""
     exited: bool = False

@@ -46,10 +46,11 @@ def main() -> None:
 
 async def _run(arguments: argparse.Namespace, guard: Guard) -> int:
     config = load(arguments.config)
+    file_name = config.name
     if arguments.name:
         config = dataclasses.replace(config, name=arguments.name)
     places = Places(config.name)
     places.create(config.operators)
-    host = Host(config, places, guard, quiet=arguments.quiet)
+    host = Host(config, places, guard, file_name=file_name, quiet=arguments.quiet)
     gc.freeze()
     return await host.run()

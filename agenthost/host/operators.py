@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import msgspec
@@ -18,6 +18,7 @@ from agenthost.core.tree import State
 from agenthost.core.view import shown
 from agenthost.errors import AgenthostError, TimedOut, UnknownName, from_wire
 from agenthost.host.chronicle import Chronicle
+from agenthost.host.reloading import Reloading
 from agenthost.host.status import Status
 from agenthost.observe.record import Record
 from agenthost.protocol import operations as ask
@@ -59,14 +60,18 @@ class Operators:
         state: State,
         status: Status,
         chronicle: Chronicle,
+        reloading: Reloading,
         send: Callable[[bytes, bytes], None],
         tell: Callable[[on.Event], None],
     ) -> None:
         self._host, self._state, self._status, self._chronicle = host, state, status, chronicle
-        self._send, self._tell = send, tell
+        self._reloading, self._send, self._tell = reloading, send, tell
         self._answers: OrderedDict[Question, bytes] = OrderedDict()
         self._open: set[Question] = set()
         self._commands: dict[int, tuple[Question, str]] = {}
+        self._results: dict[int, list[dict[str, Any]]] = {}
+        """Of reloads under way: what they change."""
+        self._tasks: set[asyncio.Task[None]] = set()
         self._last_op = 0
         self._keepalive: asyncio.TimerHandle | None = None
 
@@ -90,8 +95,11 @@ class Operators:
         if asked is None:
             return
         question, path = asked
+        changes = self._results.pop(effect.op, None)
         if effect.error is not None:
             self._refuse(question, from_wire(effect.error, effect.text))
+        elif changes is not None:
+            self._respond(question, {"changes": changes, "text": effect.text})
         else:
             self._respond(question, self._brief(path, effect.text))
 
@@ -122,6 +130,10 @@ class Operators:
                 self._events(question, start, follow)
             case ask.Wait():
                 self._wait(question, wanted)
+            case ask.Plan():
+                self._later(question, self._plan(question))
+            case ask.Reload():
+                self._later(question, self._reload(question, wanted, by))
             case ask.Halt(how=how):
                 self._respond(question, None)
                 self._host.halt(how, by)
@@ -141,6 +153,36 @@ class Operators:
         self._tell(on.Command(op, verb, path, who))  # type: ignore[arg-type]
         if not wanted.wait and self._commands.pop(op, None) is not None:
             self._respond(question, self._brief(path, "under way"))
+
+    # ---- reading the config again
+
+    def _later(self, question: Question, work: Coroutine[Any, Any, None]) -> None:
+        """Something that cannot be answered at once; what it raises is the answer."""
+
+        async def answer() -> None:
+            try:
+                await work
+            except AgenthostError as error:
+                self._refuse(question, error)
+
+        task = asyncio.get_running_loop().create_task(answer())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _plan(self, question: Question) -> None:
+        fresh = await self._reloading.read()
+        self._respond(question, self._reloading.changes(self._state.root.spec, fresh))
+
+    async def _reload(self, question: Question, wanted: ask.Reload, by: str) -> None:
+        fresh = await self._reloading.read()
+        changes = self._reloading.changes(self._state.root.spec, fresh)
+        self._last_op += 1
+        op = self._last_op
+        self._commands[op] = (question, "/")
+        self._results[op] = changes
+        if wanted.timeout_s is not None:
+            asyncio.get_running_loop().call_later(wanted.timeout_s, self._too_late, op, wanted.timeout_s)
+        self._tell(on.Reload(op, fresh.tree, by))
 
     def _too_late(self, op: int, timeout_s: float) -> None:
         asked = self._commands.pop(op, None)

@@ -36,7 +36,7 @@ from agenthost.protocol.birth import Certificate
 from agenthost.protocol.codec import encode, read_from_process
 
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.005, 0.5
-PACKETS_PER_TURN = 64
+PACKETS_PER_TURN, FLOOD_PAUSE_S = 64, 0.05
 
 
 class Dialogs(Protocol):
@@ -45,6 +45,8 @@ class Dialogs(Protocol):
     def expect(self, incarnation: Incarnation) -> None: ...
 
     def ask(self, incarnation: Incarnation) -> None: ...
+
+    def here(self, incarnation: Incarnation) -> None: ...
 
     def ended(self, incarnation: Incarnation, reason: Reason) -> None: ...
 
@@ -72,6 +74,8 @@ class Processes:
         self._tell, self._record = tell, record
         self.outputs = Outputs(self._line_printed)
         self.dialogs: Dialogs | None = None
+        self.garbled = 0
+        """Packets on birth sockets that could not be read."""
         self.by_n: dict[int, Incarnation] = {}
         self._births_under_way: dict[int, asyncio.Task[None]] = {}
         self._ordered_at_ticks: dict[int, int] = {}
@@ -93,6 +97,8 @@ class Processes:
         incarnation = Incarnation(effect.path, effect.n, name, wanted, cell, time.monotonic())
         self.by_n[effect.n] = incarnation
         self._ordered_at_ticks[effect.n] = procfs.now_ticks()
+        if self.dialogs is not None and isinstance(wanted, AgentBirth):
+            self.dialogs.expect(incarnation)  # before it is born: what it says may be read before we know its pid
         task = asyncio.get_running_loop().create_task(self._bear(incarnation))
         self._births_under_way[effect.n] = task
 
@@ -183,7 +189,8 @@ class Processes:
         loop.add_reader(born.birth_socket.fileno(), self._heard, incarnation)
         self._birth_over(incarnation)
         try:
-            incarnation.cell.attach(born.pid, born.pidfd)
+            if self._containment.tier != "cgroup":  # there it is in its cell already, and is checked when it says Here
+                incarnation.cell.attach(born.pid, born.pidfd)
             self._births.append(born.pid, born.start_time, incarnation.path, incarnation.name, incarnation.cell.folder)
             if self._containment.tier == "walk":
                 born.birth_socket.send(encode(said.Go()))
@@ -192,12 +199,12 @@ class Processes:
             return
         if incarnation.killing:
             self._sweep(incarnation, FIRST_LOOK_S)
-        elif self.dialogs is not None and isinstance(incarnation.birth, AgentBirth):
-            self.dialogs.expect(incarnation)
 
     def _never_born(self, incarnation: Incarnation, reason: Reason) -> None:
         self._birth_over(incarnation)
         incarnation.exited = True
+        if self.dialogs is not None:
+            self.dialogs.ended(incarnation, reason)
         if incarnation.killing:
             self._sweep(incarnation, FIRST_LOOK_S)
         self._tell(on.Exited(incarnation.path, incarnation.n, reason))
@@ -224,13 +231,20 @@ class Processes:
                 return
             try:
                 self._obey(incarnation, read_from_process(packet), pid)
-            except ProtocolError as error:
-                self._record("agent.garbled", incarnation.path, error=str(error))
+            except ProtocolError:
+                self.garbled += 1
+        # Nobody honest says so much at once: it waits, and everybody else is served.
+        self._stop_hearing(incarnation)
+        asyncio.get_running_loop().call_later(FLOOD_PAUSE_S, self._hear_again, incarnation)
+
+    def _hear_again(self, incarnation: Incarnation) -> None:
+        if incarnation.born is not None and not incarnation.exited:
+            asyncio.get_running_loop().add_reader(incarnation.born.birth_socket.fileno(), self._heard, incarnation)
 
     def _obey(self, incarnation: Incarnation, message: said.FromProcess, pid: int | None) -> None:
         match message:
             case said.Here():
-                incarnation.agent_pid = pid
+                self._is_here(incarnation, pid)
             case said.BirthFailed(step=step, error=error, trace=trace):
                 incarnation.start_error = Reason("start_failed", text=f"{error} ({step})", trace=trace)
             case said.Execed():
@@ -242,8 +256,24 @@ class Processes:
             case said.Idle():
                 incarnation.beat_at = incarnation.busy_since = None
             case said.Alive():
+                incarnation.doubted = False
                 if incarnation.beat_at is not None:
                     incarnation.beat_at = time.monotonic()
+
+    def _is_here(self, incarnation: Incarnation, pid: int | None) -> None:
+        """It has joined its groups by itself. To look for that earlier would be to move it, which takes the kernel's
+        global lock: 10 ms and more (measured, cgroup v1), for it and for every fork meanwhile."""
+        if incarnation.agent_pid is not None:
+            return  # said once, before the author's code; later it is somebody who inherited the socket
+        incarnation.agent_pid = pid
+        if self._containment.tier == "cgroup" and incarnation.born is not None and not incarnation.reaped:
+            try:
+                incarnation.cell.attach(incarnation.born.pid, incarnation.born.pidfd)
+            except (ContainmentError, OSError) as error:
+                self._tell(on.Fault(incarnation.path, incarnation.n, Reason("start_failed", text=str(error))))
+                return
+        if self.dialogs is not None:
+            self.dialogs.here(incarnation)
 
     def _spoke_last(self, incarnation: Incarnation) -> None:
         """The socket has closed: of a program that is exec's doing; of a Python agent, its end's or its author's."""
@@ -304,6 +334,7 @@ class Processes:
         status = os.waitid(os.P_PIDFD, born.pidfd, os.WEXITED | os.WNOHANG)
         if status is None:
             return
+        incarnation.reaped = True
         self._heard(incarnation)  # its last words came before its end
         incarnation.exited = True
         asyncio.get_running_loop().remove_reader(born.pidfd)
@@ -314,7 +345,10 @@ class Processes:
         reason = self._verdict(incarnation, status)
         if self.dialogs is not None:
             self.dialogs.ended(incarnation, reason)
+        was_killing = incarnation.killing
         self._tell(on.Exited(incarnation.path, incarnation.n, reason))
+        if was_killing:  # nobody will order it again; from here on its cell is watched
+            self._sweep(incarnation, FIRST_LOOK_S)
 
     def _verdict(self, incarnation: Incarnation, status: os.waitid_result) -> Reason:
         if incarnation.start_error is not None:
@@ -336,11 +370,19 @@ class Processes:
         if incarnation.exited and incarnation.cell.is_empty() and not self._remnants():
             self._let_go(incarnation)
             return
-        if incarnation.exited and pause_s == FIRST_LOOK_S:
-            incarnation.cell.watch_empty(lambda: self._sweep(incarnation, LONGEST_LOOK_S))
+        if incarnation.exited and not incarnation.is_watched:
+            incarnation.is_watched = True
+            incarnation.cell.watch_empty(lambda: self._emptied(incarnation))
         # A cell by itself tells when it is empty; looking again is for what escaped the first KILL.
-        loop = asyncio.get_running_loop()
-        loop.call_later(pause_s, self._sweep, incarnation, min(pause_s * 2, LONGEST_LOOK_S))
+        if incarnation.next_look is not None:
+            incarnation.next_look.cancel()
+        incarnation.next_look = asyncio.get_running_loop().call_later(
+            pause_s, self._sweep, incarnation, min(pause_s * 2, LONGEST_LOOK_S)
+        )
+
+    def _emptied(self, incarnation: Incarnation) -> None:
+        incarnation.is_watched = False
+        self._sweep(incarnation, FIRST_LOOK_S)
 
     def _remnants(self) -> int:
         """Where agents are walked, what they left behind is the host's child by now: end it too."""

@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 import msgspec
 
 from agenthost import kernel
+from agenthost.launch.inheritance import close_all_but, exit_if_dead
 from agenthost.launch.orders import Body
-from agenthost.launch.spawn import close_all_but, exit_if_dead
 from agenthost.protocol import birth
 from agenthost.protocol.birth import Certificate
 

@@ -6,10 +6,14 @@ for it may be gigabytes.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Iterable
+
+try:
+    from _blake2 import blake2b as blake2b  # hashlib would bring OpenSSL into every agent: 0.5 MB and 16 mappings
+except ImportError:  # a Python that is built without it
+    from hashlib import blake2b as blake2b
 
 
 def digest(names: Iterable[str]) -> tuple[str, int]:
@@ -19,7 +23,7 @@ def digest(names: Iterable[str]) -> tuple[str, int]:
         file = getattr(sys.modules.get(name), "__file__", None)
         if isinstance(file, str):
             files.add(file)
-    total = hashlib.sha256()
+    total = blake2b()
     installed = tuple({os.path.join(prefix, "") for prefix in (sys.prefix, sys.base_prefix)})
     for file in sorted(files):
         total.update(os.fsencode(file) + b"\0")
@@ -36,7 +40,7 @@ def _is_installed(file: str, prefixes: tuple[str, ...]) -> bool:
 
 def _content(file: str) -> bytes:
     with open(file, "rb") as source:
-        return hashlib.file_digest(source, "sha256").digest()
+        return blake2b(source.read()).digest()
 
 
 def _stamp(file: str) -> bytes:

@@ -22,7 +22,7 @@ import msgspec
 
 from agenthost.core.reason import signal_name
 from agenthost.errors import StartFailed
-from agenthost.launch import birth_socket, zygote
+from agenthost.launch import birth_socket, lean, zygote
 from agenthost.launch.launcher import Born, Order, Release
 from agenthost.launch.orders import INLINE_BYTES, Fork, Forked, ForkFailed, FromZygote, Imported, ImportFailed
 from agenthost.launch.spawn import Inherited, spawn
@@ -100,7 +100,7 @@ class Line:
                 host = os.pidfd_open(os.getpid())
                 undo.callback(os.close, host)
                 args = (theirs, Inherited(memory), Inherited(host), self.release, runtime)
-                self.pid, self.pidfd = spawn(zygote.main, args, name="agenthost-zygote")
+                self.pid, self.pidfd = spawn(lean.main, args, name="agenthost-zygote")
             os.close(memory)
             os.close(host)
             undo.pop_all()

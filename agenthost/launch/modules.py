@@ -6,12 +6,16 @@ of one name do not meet.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import os
 import sys
 from types import ModuleType
+
+from agenthost.launch.digest import blake2b
+
+loaded: set[str] = set()
+"""What ``load`` has loaded, as it was called."""
 
 
 def module_name(module: str) -> str:
@@ -20,7 +24,7 @@ def module_name(module: str) -> str:
         return module
     stem = os.path.splitext(os.path.basename(module))[0]
     readable = "".join(letter if letter.isalnum() else "_" for letter in stem)
-    return f"agenthost_file_{readable}_{hashlib.sha256(os.fsencode(module)).hexdigest()[:8]}"
+    return f"agenthost_file_{readable}_{blake2b(os.fsencode(module)).hexdigest()[:8]}"
 
 
 def is_file(module: str) -> bool:
@@ -29,6 +33,12 @@ def is_file(module: str) -> bool:
 
 def load(module: str) -> ModuleType:
     """Import it, or return it if it is loaded. Raises what the import raises."""
+    found = _load(module)
+    loaded.add(module)
+    return found
+
+
+def _load(module: str) -> ModuleType:
     if not is_file(module):
         return importlib.import_module(module)
     name = module_name(module)
@@ -39,11 +49,11 @@ def load(module: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, module)
     if spec is None or spec.loader is None:
         raise ImportError(f"cannot load {module!r}: it is not a Python source file")
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[name] = loaded  # before it runs: dataclasses and pickle look their module up there
+    fresh = importlib.util.module_from_spec(spec)
+    sys.modules[name] = fresh  # before it runs: dataclasses and pickle look their module up there
     try:
-        spec.loader.exec_module(loaded)
+        spec.loader.exec_module(fresh)
     except BaseException:  # as the import system does it: a half-loaded module is not found again
         sys.modules.pop(name, None)
         raise
-    return loaded
+    return fresh

@@ -15,8 +15,8 @@ import msgspec
 
 from agenthost import kernel
 from agenthost.launch.child import NOT_BORN_STATUS, Descriptors, Runtime, begin
+from agenthost.launch.inheritance import close_all_but, exit_if_dead
 from agenthost.launch.orders import Body
-from agenthost.launch.spawn import close_all_but, exit_if_dead
 from agenthost.protocol import birth
 
 _encode = msgspec.msgpack.encode

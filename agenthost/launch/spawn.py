@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from multiprocess.context import SpawnProcess, get_spawning_popen
 from multiprocess.popen_spawn_posix import Popen
 
 from agenthost import kernel
+from agenthost.launch.inheritance import close_all_but, exit_if_dead, fresh_signals
 
 
 class Inherited:
@@ -102,36 +102,6 @@ def _take_stdin() -> None:
     os.dup2(null, 0)
     os.close(null)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process lives
-
-
-def exit_if_dead(pidfd: int) -> None:
-    """The parent-death signal does not fire for a parent that was gone before it was set."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    if poll.poll(0):
-        os._exit(0)
-
-
-def close_all_but(kept: set[int]) -> None:
-    low = 0
-    for descriptor in sorted(kept):
-        if low < descriptor:  # an empty range means "all" to Python 3.11
-            os.closerange(low, descriptor)
-        low = descriptor + 1
-    os.closerange(low, 0x7FFFFFFF)  # close_range(2): one call, whatever the limit of descriptors
-
-
-def fresh_signals() -> None:
-    """Dispositions of a new interpreter, nothing blocked. What is ignored would survive an exec."""
-    signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        if number == signal.SIGINT:
-            signal.signal(number, signal.default_int_handler)
-        elif number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_IGN)
-        else:
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _received(descriptor: Any) -> int:

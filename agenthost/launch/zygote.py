@@ -18,18 +18,19 @@ import sys
 import threading
 import traceback
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
 from agenthost import kernel
 from agenthost.launch import modules
-from agenthost.launch.child import Descriptors, Runtime, begin
+from agenthost.launch.child import Descriptors, Runtime
+from agenthost.launch.child import begin as begin_life
 from agenthost.launch.digest import digest
+from agenthost.launch.inheritance import fresh_signals
 from agenthost.launch.launcher import Release
 from agenthost.launch.namespace import begin_as_init, keep_ids
 from agenthost.launch.orders import PACKET_BYTES, Body, Fork, Forked, ForkFailed, Imported, ImportFailed
-from agenthost.launch.spawn import fresh_signals
 
 _encode = msgspec.msgpack.encode
 _decode_fork = msgspec.msgpack.Decoder(Fork).decode
@@ -49,8 +50,24 @@ class _Refused(Exception):
         self.packet = ImportFailed(error=error, trace="", hint=hint)
 
 
+def begin(
+    link: int,
+    page: int,
+    host_pidfd: int,
+    release: tuple[Any, ...] | None,
+    runtime: str,
+    argv: list[str],
+) -> NoReturn:
+    """What ``lean`` starts, in an interpreter that has imported nothing yet."""
+    kernel.set_process_name("agenthost-zygote")
+    sys.argv[:] = argv
+    for descriptor in (link, page, host_pidfd):
+        os.set_inheritable(descriptor, False)
+    main(socket.socket(fileno=link), page, host_pidfd, Release(*release) if release else None, runtime)
+
+
 def main(link: socket.socket, page: int, host_pidfd: int, release: Release | None, runtime: str) -> NoReturn:
-    """The target of ``spawn``. ``release`` None makes the bare zygote. ``page``: memory shared with the host."""
+    """``release`` None makes the bare zygote. ``page``: memory shared with the host."""
     births = mmap.mmap(page, mmap.PAGESIZE)
     births.madvise(mmap.MADV_DONTFORK)  # no agent can write there
     os.close(page)
@@ -214,7 +231,7 @@ class _Forks:
             descriptors = Descriptors(birth, stdout, stderr, self._host_pidfd, self._null, self._kept)
             if order.new_pid_namespace:
                 begin_as_init(body, descriptors, self._runtime)
-            begin(body, descriptors, self._runtime)
+            begin_life(body, descriptors, self._runtime)
         except BaseException:  # nothing may go back into the zygote's loop
             sys.excepthook(*sys.exc_info())
         finally:

@@ -70,6 +70,18 @@ class Events(Operation, frozen=True, kw_only=True):
     follow: bool = False
 
 
+class Plan(Operation, frozen=True, kw_only=True):
+    """What reading the config again would do: an array of maps with ``path``, ``what`` (add, remove, restart, replace,
+    live, or nothing where it takes a new host) and ``why``. Empty if nothing has changed."""
+
+
+class Reload(Operation, frozen=True, kw_only=True):
+    """Read the config again and become what it says, all or nothing. Answered when all that is new is up and the rest
+    is under way: a map with ``changes``, as of plan, and ``text``."""
+
+    timeout_s: float | None = None
+
+
 class Halt(Operation, frozen=True, kw_only=True):
     """End the host and all below it; nil when it has begun. ``how``: ``ask`` climbs every ladder, ``hurry`` sends TERM
     to all, ``kill`` KILL."""
@@ -95,7 +107,7 @@ class Wait(Operation, frozen=True, kw_only=True):
 
 OPERATIONS: dict[str, type[Operation]] = {
     kind.__name__.lower(): kind
-    for kind in (Ping, Status, Ps, Start, Stop, Restart, Kill, Events, Wait, Halt, Doctor, Counters)
+    for kind in (Ping, Status, Ps, Start, Stop, Restart, Kill, Events, Wait, Plan, Reload, Halt, Doctor, Counters)
 }
 
 

@@ -25,6 +25,9 @@ MAX_LINKS = 256
 """Each costs two descriptors, of which there often are 1,024. Beyond this number the link that was used longest ago and
 has nothing open is closed; while all have, further look-ups wait."""
 
+_FOR_EVER_S = 1e9
+"""A deadline that is so far away, also ``math.inf``, is none; an integer of MessagePack has 64 bits."""
+
 TOOK: Final = b"\xc0"
 """The outcome of a Cast that is in the callee's mailbox: nil as a body."""
 
@@ -144,10 +147,12 @@ class Caller:
         if call.outcome is not None:
             return
         link = call.link
-        if call.id in link.open and call.is_call and link.state is OPEN:
+        if call.id not in link.open:
+            link.waiting.remove(call)  # or they would pile up while the callee does not even greet
+        elif call.is_call:
             self.out.append(Send(link, [encode(data.Cancel(id=call.id))]))
-            if isinstance(error, TimedOut):
-                self.out.append(Doubt(link.path, link.inc))
+        if link.state is not LOOKING and isinstance(error, TimedOut):
+            self.out.append(Doubt(link.path, link.inc))
         _finish(call, error)
 
     # ---- what arrives
@@ -204,6 +209,7 @@ class Caller:
             if link.state is GREETING:
                 link.state = OPEN
                 link.credit = message.credit  # type: ignore[union-attr]
+                self._close_if_held_up(link)
         elif link.state is not ENDED:
             why = message.why  # type: ignore[union-attr]
             words = f"cannot talk to {link.path}: it closed the connection: {why}"
@@ -248,13 +254,19 @@ class Caller:
         self._close(min(unused, key=lambda link: link.last_id))
         return True
 
+    def _close_if_held_up(self, link: Link) -> None:
+        """``link`` has become unused, and another waits for its place."""
+        if self._held and not link.open and not link.waiting:
+            self._close(link)
+
     def _close(self, link: Link) -> None:
         self._end(link, lambda: Down("closed", path=link.path))  # nothing is open, nobody sees the error
 
     def _send(self, link: Link, call: Call, now: float) -> None:
         if call.is_call:
             deadline = call.deadline
-            left_ms = None if deadline is None else max(0, int((deadline - now) * 1000))
+            left_s = _FOR_EVER_S if deadline is None else deadline - now
+            left_ms = max(0, int(left_s * 1000)) if left_s < _FOR_EVER_S else None
             header = encode(data.Call(id=call.id, left_ms=left_ms))
         else:
             header = encode(data.Cast(id=call.id))
@@ -265,9 +277,7 @@ class Caller:
     def _send_waiting(self, link: Link, now: float) -> None:
         waiting = link.waiting
         while waiting and link.credit > 0:
-            call = waiting.popleft()
-            if call.outcome is None:
-                self._send(link, call, now)
+            self._send(link, waiting.popleft(), now)
 
     def _answered(self, link: Link, number: int) -> Call | None:
         """The call that ``number`` answers, if somebody still waits for it. Its credit is back in any case."""
@@ -276,8 +286,7 @@ class Caller:
             self.garbage += 1
             return None
         link.credit += 1
-        if self._held and not link.open and not link.waiting:
-            self._close(link)
+        self._close_if_held_up(link)
         if call.outcome is not None:
             self.late += 1
             return None

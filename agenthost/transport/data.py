@@ -169,21 +169,24 @@ class Links:
         self._plugs: dict[Link, Plug] = {}
 
     def flush(self) -> None:
-        """Carry out what the caller wants."""
-        out = self.caller.out
-        for action in out:
-            if type(action) is Send:
-                self._plugs[action.link].try_send(action.frames)
-                self.undrained.add(action.link)
-            elif type(action) is Look:
-                self._look(Lookup(id=action.id, path=action.path, inc=self.caller.inc))
-            elif type(action) is Open:
-                self._open(action.link, action.address)
-            elif type(action) is Close:
-                self._close(action.link)
-            elif type(action) is Doubt:
-                self._say(Overdue(path=action.path, callee=action.inc, inc=self.caller.inc))
-        out.clear()
+        """Carry out what the caller wants. What fails, for want of descriptors, is tried again by the next flush."""
+        out, done = self.caller.out, 0
+        try:
+            for action in out:
+                if type(action) is Send:
+                    self._plugs[action.link].try_send(action.frames)
+                    self.undrained.add(action.link)
+                elif type(action) is Look:
+                    self._look(Lookup(id=action.id, path=action.path, inc=self.caller.inc))
+                elif type(action) is Open:
+                    self._open(action.link, action.address)
+                elif type(action) is Close:
+                    self._close(action.link)
+                elif type(action) is Doubt:
+                    self._say(Overdue(path=action.path, callee=action.inc, inc=self.caller.inc))
+                done += 1
+        finally:
+            del out[:done]  # what was sent is not sent twice
 
     def pump(self, link: Link, now: float, awaited: Call | None = None) -> bool:
         """Hear what the callee has said, and go on with what that sets free, until nothing is left to receive.

@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,7 +142,7 @@ class Router:
             ready = dict(self._poller.poll(self._pause_ms()))
             now = time.monotonic()
             # connections first: descriptors are what this process can die of
-            self._follow_connections()
+            self._follow_connections(ready)
             if self._zap in ready:
                 self._answer_zap()
             if link_fd in ready and not self._obey():
@@ -175,8 +175,10 @@ class Router:
 
     # ---- connections
 
-    def _follow_connections(self) -> None:
+    def _follow_connections(self, ready: Container[Any]) -> None:
         for listener in self._listeners:
+            if listener.monitor not in ready:
+                continue
             for _ in range(_TURN_EVENTS):  # and no more: a flood of connections must not hide messages
                 event = listener.try_event()
                 if event is None:

@@ -22,6 +22,7 @@ class Caller(Agent):
         if "calls" in wish:
             return [_us(ctx, body) for _ in range(wish["calls"])]
         batch = [("/calls/echo", body)] * wish["each"]
+        ctx.gather(batch)
         began = time.perf_counter()
         for _ in range(wish["batches"]):
             ctx.gather(batch)

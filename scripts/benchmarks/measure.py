@@ -1,4 +1,4 @@
-"""The rounds: raw, agenthost, raw, agenthost, ... so that a loaded machine slows both; figures are medians of rounds."""
+"""The rounds: raw, agenthost, raw, agenthost, ... so that a loaded machine slows both. Medians of rounds."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Size:
     batches: int
     idle_s: float
     crowd: int = 500
-    each: int = 200
-    """Calls under way at once."""
+    each: int = 64
+    """Calls under way at once: what one caller has credit for."""
 
 
-QUICK = Size(rounds=3, many=60, singles=15, calls=500, batches=10, idle_s=5)
-FULL = Size(rounds=7, many=100, singles=30, calls=3000, batches=50, idle_s=10)
+QUICK = Size(rounds=3, many=60, singles=15, calls=500, batches=30, idle_s=5)
+FULL = Size(rounds=7, many=100, singles=30, calls=3000, batches=150, idle_s=10)
 
 
 @dataclass(slots=True)
@@ -46,15 +46,16 @@ class _Pair:
 
 def measure(folder: Path, size: Size) -> Iterator[Figure]:
     """Starts a host, measures, ends it. ``RuntimeError`` if something was left of it."""
-    with RawZygote(folder, "sync") as sync, RawZygote(folder, "async") as with_asyncio:
-        with Hosted(folder, size.many) as host:
+    with Hosted(folder, size.many) as host:
+        join = raw.weight_of(host.pids("/calls")["/calls/echo"])
+        with RawZygote(folder, "sync", join) as sync, RawZygote(folder, "async", join) as with_asyncio:
             yield from _memory(host, sync, with_asyncio, size)
             yield from _idle(host, size)
             yield from _starts(host, sync, size)
-            yield from _calls(host, folder, size)
-            yield from _kill(host, size)
-        if host.left:
-            raise RuntimeError(f"processes of the host were left behind: {host.left}")
+            yield from _calls(host, folder, join, size)
+            yield from _kill(host, join, size)
+    if host.left:
+        raise RuntimeError(f"processes of the host were left behind: {host.left}")
 
 
 # ---- starts
@@ -136,16 +137,16 @@ def _kill_together(host: Hosted) -> float:
 # ---- calls
 
 
-def _calls(host: Hosted, folder: Path, size: Size) -> Iterator[Figure]:
+def _calls(host: Hosted, folder: Path, join: list[str], size: Size) -> Iterator[Figure]:
     single, tail, piped = _Pair(), _Pair(), _Pair()
     for _ in range(size.rounds):
-        taken = raw.calls_us(folder, size.calls)[10:]
+        taken = raw.calls_us(folder, join, size.calls)[10:]
         single.raw.append(median(taken))
         tail.raw.append(p99(taken))
         taken = host.client.call("/calls/caller", {"calls": size.calls}, timeout=60)[10:]
         single.ours.append(median(taken))
         tail.ours.append(p99(taken))
-        piped.raw.append(raw.calls_per_s(folder, size.batches, size.each))
+        piped.raw.append(raw.calls_per_s(folder, join, size.batches, size.each))
         wish = {"batches": size.batches, "each": size.each}
         piped.ours.append(host.client.call("/calls/caller", wish, timeout=60))
     yield single.figure("call and reply, 100 B, p50", "us", at_most=1.3)
@@ -191,7 +192,7 @@ def _idle(host: Hosted, size: Size) -> Iterator[Figure]:
 # ---- the end of many
 
 
-def _kill(host: Hosted, size: Size) -> Iterator[Figure]:
+def _kill(host: Hosted, join: list[str], size: Size) -> Iterator[Figure]:
     tier = host.ask("status")["host"]["containment"]
     if tier != "cgroup":
         print(f"not measured: the kill of a cell against cgroup.kill, for the tier here is {tier}")
@@ -199,7 +200,7 @@ def _kill(host: Hosted, size: Size) -> Iterator[Figure]:
     cell, pair = RawCell(), _Pair()
     try:
         for _ in range(size.rounds):
-            pair.raw.append(cell.kill_crowd_s(size.crowd) * 1e3)
+            pair.raw.append(cell.kill_crowd_s(join, size.crowd) * 1e3)
             pair.ours.append(_kill_crowd_ms(host, size.crowd))
     finally:
         cell.close()

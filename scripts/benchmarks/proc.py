@@ -12,7 +12,7 @@ def memory_kb(pid: int, *fields: str) -> int:
 
 
 def cpu_s(pid: int) -> float:
-    """Of all its threads. schedstat counts in nanoseconds; the ticks of /proc/PID/stat are too coarse for an idle one."""
+    """Of all its threads. schedstat counts in nanoseconds; the ticks of /proc/PID/stat are too coarse."""
     total_ns = 0
     for task in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:

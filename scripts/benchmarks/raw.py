@@ -26,7 +26,7 @@ IN_FLIGHT = 64
 class RawZygote:
     """``kind``: "sync" or "async". A context: what it started is gone at the end."""
 
-    def __init__(self, folder: Path, kind: str) -> None:
+    def __init__(self, folder: Path, kind: str, join: list[str]) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
         self._router.setsockopt(zmq.LINGER, 0)
@@ -37,7 +37,9 @@ class RawZygote:
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._link.settimeout(PATIENCE_S)
         with theirs:
-            self._zygote = _script("raw_zygote.py", str(theirs.fileno()), endpoint, kind, pass_fds=(theirs.fileno(),))
+            self._zygote = _script(
+                "raw_zygote.py", str(theirs.fileno()), endpoint, kind, *join, pass_fds=(theirs.fileno(),)
+            )
         self.pids: list[int] = []
         self._link.recv(16)
 
@@ -79,12 +81,21 @@ class RawZygote:
         self.pids.append(int(hello))
 
 
-def calls_us(folder: Path, count: int) -> list[float]:
-    return [float(us) for us in _printed("raw_calls.py", str(folder), "calls", str(count))]
+def calls_us(folder: Path, join: list[str], count: int) -> list[float]:
+    return [float(us) for us in _printed("raw_calls.py", str(folder), "".join(join), "calls", str(count))]
 
 
-def calls_per_s(folder: Path, batches: int, each: int) -> float:
-    return float(_printed("raw_calls.py", str(folder), "batches", str(batches), str(each)))
+def calls_per_s(folder: Path, join: list[str], batches: int, each: int) -> float:
+    return float(_printed("raw_calls.py", str(folder), "".join(join), "batches", str(batches), str(each)))
+
+
+def weight_of(pid: int) -> list[str]:
+    """The ``tasks`` file of the cgroup v1 that gives an agent its low cpu weight; empty where there is none."""
+    own, entry = hierarchy.own_folders().get("cpu"), hierarchy.entries(pid).get("cpu")
+    mine = hierarchy.entries().get("cpu", "")
+    if own is None or entry is None or entry == mine:
+        return []
+    return [f"{own}{entry.removeprefix(mine.rstrip('/'))}/tasks"]
 
 
 class RawCell:
@@ -97,10 +108,10 @@ class RawCell:
         self.folder = f"{own}/bench-{os.getpid()}"
         os.mkdir(self.folder)
 
-    def kill_crowd_s(self, count: int) -> float:
+    def kill_crowd_s(self, join: list[str], count: int) -> float:
         """Start ``count`` processes in it; seconds from the write to ``cgroup.kill`` until it is empty."""
         kernel.become_subreaper()  # so that what is killed is reaped here and by nobody slower
-        crowd = _script("raw_crowd.py", self.folder, str(count), stdout=subprocess.PIPE)
+        crowd = _script("raw_crowd.py", str(count), f"{self.folder}/cgroup.procs", *join, stdout=subprocess.PIPE)
         assert crowd.stdout is not None
         pids = [int(pid) for pid in crowd.stdout.readline().split()]
         events = os.open(f"{self.folder}/cgroup.events", os.O_RDONLY)

@@ -1,7 +1,8 @@
 """The bare mechanism that calls are measured against: DEALER and ROUTER over ipc, blocking, in two processes.
 
-``raw_calls.py FOLDER calls N`` prints microseconds of N round trips of 100 bytes, as JSON; ``raw_calls.py FOLDER batches
-N EACH`` the calls a second with EACH of them under way at once, id and body packed with msgpack on both sides.
+``raw_calls.py FOLDER TASKS calls N`` prints microseconds of N round trips of 100 bytes, as JSON; ``raw_calls.py FOLDER
+TASKS batches N EACH`` the calls a second with EACH of them under way at once, id and body packed with msgpack on both
+sides. TASKS: a file of the cgroup to join, to have the cpu weight that agents have, or nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ BODY = b"x" * 100
 
 
 def main() -> None:
-    folder, what, *numbers = sys.argv[1:]
+    folder, tasks, what, *numbers = sys.argv[1:]
+    if tasks:
+        with open(tasks, "w", encoding="ascii") as file:
+            file.write("0")
     endpoint, parent = f"ipc://{folder}/raw-{os.getpid()}", os.getpid()
     server = os.fork()
     if server == 0:
@@ -63,8 +67,10 @@ def calls(dealer: zmq.Socket[bytes], count: int) -> list[float]:
 
 
 def batches(dealer: zmq.Socket[bytes], count: int, each: int) -> float:
-    began = time.perf_counter()
-    for _ in range(count):
+    began = 0.0
+    for at in range(count + 1):
+        if at == 1:  # the first one made the connection
+            began = time.perf_counter()
         for number in range(each):
             dealer.send(msgpack.packb([number, BODY]))
         for _ in range(each):

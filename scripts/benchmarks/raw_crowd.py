@@ -1,5 +1,8 @@
-"""The bare mechanism that a kill is measured against: ``raw_crowd.py CGROUP N`` enters the cgroup, starts N sleeping
-processes, prints their pids, and waits to be killed with them."""
+"""The bare mechanism that a kill is measured against.
+
+``raw_crowd.py N CGROUP.PROCS [TASKS]`` enters the cgroups, starts N sleeping processes, prints their pids, and waits to
+be killed with them.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ import sys
 
 
 def main() -> None:
-    with open(f"{sys.argv[1]}/cgroup.procs", "w", encoding="ascii") as file:
-        file.write("0")
-    pids = [os.posix_spawn("/bin/sleep", ["sleep", "infinity"], {}) for _ in range(int(sys.argv[2]))]
+    for name in sys.argv[2:]:
+        with open(name, "w", encoding="ascii") as file:
+            file.write("0")
+    pids = [os.posix_spawn("/bin/sleep", ["sleep", "infinity"], {}) for _ in range(int(sys.argv[1]))]
     print(*pids, flush=True)
     signal.pause()
 
