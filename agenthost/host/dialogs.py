@@ -7,6 +7,7 @@ operator or nobody. What operators ask is handed to ``on_request``.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 
@@ -171,6 +172,10 @@ class Dialogs:
                 self._settled(("down", id))
             case say.Overdue():
                 self._doubt_whom(message)
+            case say.Lookup(id=id) if uid not in (0, os.getuid()):
+                # Data sockets lie in the folder of the agents' user: nobody else gets through to them.
+                why = f"cannot reach {message.path} as uid {uid}: agents of this host are uid {os.getuid()}'s"
+                self._refuse(peer, id, NotPermitted(why, hint="call them as that user or as root"))
             case say.Lookup():
                 self._look_up(peer, message, f"client:{uid}", "")
             case say.Request():

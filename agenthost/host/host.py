@@ -86,6 +86,7 @@ class Host:
             status=self._status,
             chronicle=self._chronicle,
             reloading=self._reloading,
+            refresh=lambda birth: self._processes.refresh(birth),
             send=self._say_to,
             tell=lambda event: self._decider.tell(event),
         )

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
 import msgspec
 
 from agenthost.core import effects as do
 from agenthost.core import events as on
-from agenthost.core.tree import State
+from agenthost.core.birth import AgentBirth
+from agenthost.core.tree import State, Worker
 from agenthost.core.view import shown
 from agenthost.errors import AgenthostError, TimedOut, UnknownName, from_wire
 from agenthost.host.chronicle import Chronicle
@@ -61,10 +62,12 @@ class Operators:
         status: Status,
         chronicle: Chronicle,
         reloading: Reloading,
+        refresh: Callable[[AgentBirth], Awaitable[bool]],
         send: Callable[[bytes, bytes], None],
         tell: Callable[[on.Event], None],
     ) -> None:
         self._host, self._state, self._status, self._chronicle = host, state, status, chronicle
+        self._refresh = refresh
         self._reloading, self._send, self._tell = reloading, send, tell
         self._answers: OrderedDict[Question, bytes] = OrderedDict()
         self._open: set[Question] = set()
@@ -124,7 +127,9 @@ class Operators:
                 self._respond(question, {"host": self._host.describe(), "tree": tree})
             case ask.Ps():
                 self._respond(question, self._host.own_processes())
-            case ask.Start() | ask.Stop() | ask.Restart() | ask.Kill():
+            case ask.Start() | ask.Restart():
+                self._later(question, self._with_present_code(question, wanted, by))
+            case ask.Stop() | ask.Kill():
                 self._command(question, wanted, by)
             case ask.Events(start=start, follow=follow):
                 self._events(question, start, follow)
@@ -141,6 +146,19 @@ class Operators:
                 self._respond(question, self._host.doctor())
             case ask.Counters():
                 self._respond(question, self._host.counters())
+
+    async def _with_present_code(self, question: Question, wanted: ask.Start | ask.Restart, by: str) -> None:
+        """By hand means: with the code that is there now. If it does not import, the old goes on running."""
+        for birth in self._births_below("/" + wanted.path.strip("/")):
+            await self._refresh(birth)
+        self._command(question, wanted, by)
+
+    def _births_below(self, path: str) -> list[AgentBirth]:
+        inside = path.rstrip("/") + "/"
+        nodes = [node for at, node in self._state.nodes.items() if at == path or at.startswith(inside)]
+        return [
+            node.spec.birth for node in nodes if isinstance(node, Worker) and isinstance(node.spec.birth, AgentBirth)
+        ]
 
     def _command(self, question: Question, wanted: ask.Start | ask.Stop | ask.Restart | ask.Kill, by: str) -> None:
         self._last_op += 1

@@ -133,6 +133,10 @@ class Processes:
 
     # ---- birth
 
+    async def refresh(self, wanted: AgentBirth) -> bool:
+        """Import its code anew if that has changed on disk. ``StartFailed``: it does not import; the old is kept."""
+        return await self._launcher.refresh(_release(wanted))
+
     async def _bear(self, incarnation: Incarnation) -> None:
         try:
             order = self._order(incarnation)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from agenthost.launch.digest import Source
 from agenthost.protocol.birth import Certificate
 
 INLINE_BYTES = 64 * 1024
@@ -49,10 +50,11 @@ class Body(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Imported(_Packet, frozen=True, array_like=True):
-    """Ready to fork. ``digest`` is of the files of the modules that the release brought in; ``files`` their number."""
+    """Ready to fork. ``digest`` is of the files of the modules that the release brought in, ``sources`` are those of
+    them that are the author's."""
 
     digest: str
-    files: int
+    sources: tuple[Source, ...] = ()
 
 
 class ImportFailed(_Packet, frozen=True, array_like=True):

@@ -99,7 +99,7 @@ def _take_streams() -> None:
 
 def _load(release: Release | None, runtime: str) -> tuple[Runtime | None, frozenset[int], Imported]:
     if release is None:
-        return None, frozenset(), Imported(digest="", files=0)
+        return None, frozenset(), Imported(digest="")
     os.environ.update(release.env)
     try:
         os.chdir(release.cwd)
@@ -113,10 +113,10 @@ def _load(release: Release | None, runtime: str) -> tuple[Runtime | None, frozen
     for module in release.modules:
         modules.load(module)
         _refuse_threads(module)
-    digits, files = digest(set(sys.modules) - loaded)
+    digits, sources = digest(set(sys.modules) - loaded)
     if hasattr(home, "warm"):
         home.warm()  # what the agents of these modules will need, once instead of in each
-    return function, frozenset(_open_descriptors() - opened), Imported(digest=digits, files=files)
+    return function, frozenset(_open_descriptors() - opened), Imported(digest=digits, sources=sources)
 
 
 def _refuse_threads(module: str) -> None:

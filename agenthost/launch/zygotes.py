@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from agenthost.errors import StartFailed, UsageError
+from agenthost.launch.digest import has_changed
 from agenthost.launch.launcher import Born, Order, Release
 from agenthost.launch.line import Line, Pending
 from agenthost.launch.orders import Body
@@ -94,6 +95,16 @@ class Zygotes:
         old, seat.line = seat.line, line
         for pending in (*(old.retire() if old else ()), *_drain(seat.waiting)):
             line.take(pending)
+
+    async def refresh(self, release: Release) -> bool:
+        """``renew`` it if the author has changed a file of it since it was imported. True if it was."""
+        seat = self._seats.get(release)
+        if seat is None or seat.line is None or seat.line.imported is None:
+            return False  # it will be imported when it is needed
+        if not has_changed(seat.line.imported.sources):
+            return False
+        await self.renew(release)
+        return True
 
     def status(self) -> list[ZygoteStatus]:
         return [
