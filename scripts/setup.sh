@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh          what is needed to run, change and test agenthost
 #   scripts/setup.sh model    that, and a small model with its weights (about 200 MB)
+#   scripts/setup.sh erlang   that, and Debian's Erlang for tests/conformance (30 MB), if it is not there; needs root
 #
 # PYTHON=... names the interpreter, VENV=... another folder. Does nothing if nothing has changed since last time: a
 # stamp in the environment is named after a digest of all that went into it.
@@ -96,8 +97,19 @@ model)
         : >"$stamp-model"
     fi
     ;;
+erlang)
+    if ! command -v escript >/dev/null; then
+        if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+            say "cannot install Erlang: that needs root and apt-get; install erlang-base"
+            exit 1
+        fi
+        say "installing erlang-base"
+        apt-get update -qq >&2 || true
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends erlang-base >&2
+    fi
+    ;;
 *)
-    say "cannot set up '$1': unknown part; say nothing, or model"
+    say "cannot set up '$1': unknown part; say nothing, model, or erlang"
     exit 2
     ;;
 esac

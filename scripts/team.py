@@ -179,8 +179,8 @@ class Show:
 
     def _kill(self, client: Client, name: str) -> None:
         path = PATHS[name]
-        before = self._row(client, path)
         try:
+            before = self._row(client, path)
             client.request("kill", {"path": path})
         except AgenthostError as error:
             self._say(f"  [red]cannot kill {path}[/]: {escape(str(error))}")

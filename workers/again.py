@@ -3,7 +3,7 @@
 Until mail is durable, a call to an agent that dies ends with ``Down``, and who asked asks again. This is the one place
 where that is done: durable mail replaces it, because then the message is redelivered to the next incarnation.
 The rule it keeps: only what says "not now" is asked again (the callee ended, is not up yet, is full). What the callee
-answered, a failure too, is an answer.
+answered, a failure too, is an answer. An agent that is stopping asks nobody again.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def gather_again(ctx: Context, wishes: Iterable[tuple[str, Any]], *, deadline: f
 
     def note(refusal: Exception) -> None:
         missing = [path for number, (path, _) in enumerate(wanted) if number not in answers]
+        if ctx.stopping:  # perhaps the callee too, and for good: whoever asked us asks our next incarnation
+            raise NotRunning(f"cannot ask {', '.join(missing)} again: {ctx.path} is stopping") from refusal
         ctx.log("asking again", paths=missing, why=str(refusal))
 
     ask_again(ask, deadline=deadline, on_again=note)

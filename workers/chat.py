@@ -46,8 +46,10 @@ class Chat(Agent):
         given, asked = body.get("messages"), {"role": "user", "content": body.get("text")}
         if given is None and not isinstance(asked["content"], str):
             raise Refuse("cannot chat without words: neither 'text' nor 'messages' is in the body")
+        if given is not None and not _are_messages(given):
+            raise Refuse("cannot chat about these messages: send a list of maps with role and content")
         keep_last = int(self.args.get("keep_last", 0))
-        messages = [*history[-keep_last:], asked] if given is None else list(given)
+        messages = [*history[-keep_last:], asked] if given is None else given
         request = self._request(body, messages)
         deadline = message.deadline
         if deadline is None:
@@ -68,17 +70,24 @@ class Chat(Agent):
 
     def compact(self, state: dict[str, Any], keep_last: int) -> dict[str, Any]:
         """The remedy for a history that has grown too long."""
-        return {**state, "messages": state.get("messages", [])[-keep_last:]}
+        history = state.get("messages", [])
+        return {**state, "messages": history[max(len(history) - keep_last, 0) :]}
 
     def _request(self, body: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
         wanted = {**self.args, **body}
         request = {key: wanted[key] for key in _REQUEST_KEYS if wanted.get(key) is not None}
         if wanted.get("schema") is not None:
             request["response_format"] = by_schema(wanted["schema"])
+        if not isinstance(request.get("response_format", {}), dict):
+            raise Refuse("cannot ask for this response_format: it is a map with a type")
         system = wanted.get("system")
         if system and not (messages and messages[0].get("role") == "system"):
             messages = [{"role": "system", "content": system}, *messages]
         return {**request, "messages": messages}
+
+
+def _are_messages(given: Any) -> bool:
+    return isinstance(given, list) and bool(given) and all(isinstance(one, dict) for one in given)
 
 
 def by_schema(schema: dict[str, Any]) -> dict[str, Any]:

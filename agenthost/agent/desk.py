@@ -54,6 +54,14 @@ class SyncDesk:
         wires.links.on_open = self._listen_to
         wires.links.on_close = lambda plug: self._drop_source(int(plug.get(zmq.FD)))
 
+    def listen(self, seconds: float) -> None:
+        """Act on what arrives first, at most ``seconds`` from now."""
+        self._listen(seconds)
+
+    def close(self) -> None:
+        """Of a desk that never ran; the end of a process needs none."""
+        self._epoll.close()
+
     def run(self) -> int:
         """Turns until the host asks for the end. Returns the exit status."""
         wires, callee = self._wires, self._wires.callee

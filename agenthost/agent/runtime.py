@@ -1,5 +1,5 @@
 """The life of an agent's process, from its certificate to its exit status. A zygote imports this module; so it, and
-what it imports, opens no ZeroMQ context and starts no thread.
+what it imports, leaves no ZeroMQ context open and no thread.
 
 Connect, load, create, ``on_start``, say Ready: the connection is made in the background meanwhile. asyncio comes in
 only for agents that need it.
@@ -57,9 +57,13 @@ def run(certificate: Certificate, birth_socket: socket.socket) -> int:
 
 
 def warm() -> None:
-    """For a zygote, after it has imported the authors' modules: find their agents; import asyncio if any needs it."""
+    """For a zygote, after it has imported the authors' modules: find their agents, import asyncio if any needs it,
+    rehearse their start."""
+    from agenthost.agent.rehearsal import rehearse
+
     if loading.prepare(modules.loaded):
         import agenthost.agent.async_desk  # noqa: F401  # imported for its effect
+    rehearse()
 
 
 def _run_async(agent: Agent, wires: Wires, birth_socket: socket.socket) -> int:

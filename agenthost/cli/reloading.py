@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from agenthost.cli.asking import client
+from agenthost.cli.asking import Timeout, client
 from agenthost.cli.showing import Column, Format, dump, table
+from agenthost.observe.printable import printable
 
 Output = Annotated[Format, typer.Option("-o", "--output", help="Format.")]
 
@@ -28,12 +29,7 @@ def plan(
         raise typer.Exit(2)
 
 
-def reload(
-    output: Output = Format.table,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Exit status 124 after it; it goes on.")
-    ] = None,
-) -> None:
+def reload(output: Output = Format.table, timeout: Timeout = None) -> None:
     """Read the config again and become what it says, all or nothing.
 
     What is new starts first; if it does not come up, everything stays as it was. Nobody is restarted whose config did
@@ -43,7 +39,7 @@ def reload(
         done = asked.request("reload", {"timeout_s": timeout}, timeout=None)
     _show(done["changes"], output)
     if output in (Format.table, Format.wide):
-        print(done["text"])
+        print(printable(done["text"]))
 
 
 def _show(changes: list[dict[str, Any]], output: Format) -> None:

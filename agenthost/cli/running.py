@@ -69,7 +69,8 @@ def check(
     if output is Plain.text:
         print(f"{config}: good; host {loaded.name}, {_counted(loaded.tree)}")
     else:
-        good = {"file": str(config), "ok": True, "problems": [], "name": loaded.name, "workers": _workers(loaded.tree)}
+        good = {"file": str(config), "ok": True, "problems": [], "name": loaded.name}
+        good |= {"workers": _workers(loaded.tree), "pools": _pools(loaded.tree)}
         dump(good, output)
 
 
@@ -79,9 +80,19 @@ def _workers(spec: Any) -> int:
     return sum(map(_workers, spec.children)) if isinstance(spec, SupervisorSpec) else 1
 
 
+def _pools(spec: Any) -> int:
+    """Of the tree as it starts: what stands in a pool's template is there only once a member is."""
+    from agenthost.core.spec import SupervisorSpec
+
+    if not isinstance(spec, SupervisorSpec):
+        return 0
+    return sum(map(_pools, spec.children)) if spec.template is None else 1
+
+
 def _counted(tree: Any) -> str:
-    count = _workers(tree)
-    return "1 agent or program" if count == 1 else f"{count} agents and programs"
+    count, pools = _workers(tree), _pools(tree)
+    said = "1 agent or program" if count == 1 else f"{count} agents and programs"
+    return said if not pools else f"{said}, 1 pool" if pools == 1 else f"{said}, {pools} pools"
 
 
 def _refuse_a_second(name: str) -> None:

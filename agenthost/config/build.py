@@ -1,19 +1,35 @@
-"""Sections to specs: what the keys of a tree mean together. Problems are noted, and reading goes on."""
+"""Sections to specs: what the keys of a tree mean together. Problems are noted, and reading goes on.
+
+What the core refuses gets its place here. ``elsewhere`` says why a key is not for a child of this form.
+"""
 
 from __future__ import annotations
 
+import difflib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from agenthost.config import keys
 from agenthost.config.agents import Agents
 from agenthost.config.document import Mapping, Node, Sequence, kind_of
+from agenthost.config.elsewhere import ELSEWHERE
 from agenthost.config.kinds import Reading
 from agenthost.config.problem import Refused, nearest
-from agenthost.config.sections import Found
+from agenthost.config.sections import Found, Section
+from agenthost.config.significant import is_significant
 from agenthost.core.birth import AgentBirth, Limits, ProgramBirth, ReadyCheck
-from agenthost.core.spec import Backoff, Restart, Shutdown, Strategy, SupervisorSpec, WorkerSpec
+from agenthost.core.spec import (
+    AutoShutdown,
+    Backoff,
+    ChildSpec,
+    Restart,
+    Shutdown,
+    Strategy,
+    SupervisorSpec,
+    WorkerSpec,
+)
+from agenthost.errors import ConfigError
 
 MAX_DEPTH = 32
 MAX_CHILDREN = 100_000
@@ -22,35 +38,11 @@ COMMAND_AGENT = "agenthost_workers.command:Command"
 
 _DEFAULT_BACKOFF = Backoff()
 _DEFAULT_START_S = 30.0
-_AGENT_ONLY = "it is for agents and for commands with 'protocol: lines'"
-_PROGRAM_ONLY = "it is for commands without a protocol"
-_SUPERVISOR_ONLY = "it is for supervisors, which have 'children'"
-_WORKER_ONLY = "it is for workers, which have 'agent' or 'command'"
-_AGENTS = "it is for agents"
-_COMMANDS = "it is for commands"
 
-
-def _elsewhere() -> dict[str, dict[str, str]]:
-    """For every form of child: keys that others have, and whose they are."""
-    worker = {key.name for section in keys.WORKERS for key in section.keys}
-    supervisor = set(keys.SUPERVISOR.key_names)
-    agent, lines, program = (set(s.key_names) for s in (keys.AGENT_WORKER, keys.LINES_WORKER, keys.PROGRAM_WORKER))
-    why = dict.fromkeys(supervisor - worker, _SUPERVISOR_ONLY)
-    return {
-        "supervisor": dict.fromkeys(worker - supervisor, _WORKER_ONLY),
-        "tree": dict.fromkeys(worker - supervisor, _WORKER_ONLY)
-        | {
-            "name": "the tree has none, 'name' stands above it",
-            "restart": "nothing restarts the whole tree",
-            "backoff": "nothing restarts the whole tree",
-        },
-        "agent": why | dict.fromkeys(program - agent, _COMMANDS) | dict.fromkeys(program - lines, _PROGRAM_ONLY),
-        "lines": why | {"args": _AGENTS} | dict.fromkeys(program - lines, _PROGRAM_ONLY),
-        "program": why | {"args": _AGENTS} | dict.fromkeys(lines - program, _AGENT_ONLY),
-    }
-
-
-_ELSEWHERE = _elsewhere()
+_BODIES = {"pool": keys.POOL, "children": keys.SUPERVISOR, "agent": keys.AGENT_WORKER, "command": keys.PROGRAM_WORKER}
+"""The one key that says what a child is."""
+_KEYS = frozenset(key.name for section in keys.CHILDREN for key in section.keys)
+_SUPERVISOR_KEYS = frozenset(keys.SUPERVISOR.key_names) - {key.name for s in keys.WORKERS for key in s.keys}
 
 
 @dataclass(slots=True)
@@ -61,19 +53,21 @@ class Builder:
     folder: str
     agents: Agents
     _count: int = 0
-    _supervisor_keys: frozenset[str] = field(
-        default=frozenset(keys.SUPERVISOR.key_names) - {key.name for s in keys.WORKERS for key in s.keys}
-    )
 
     def tree(self, node: Node) -> SupervisorSpec:
+        """The whole tree; one without children after a problem was noted."""
         try:
-            found = keys.TREE.find(node, "tree", self.reading, also=_ELSEWHERE["tree"])
+            found = keys.TREE.find(node, "tree", self.reading, also=ELSEWHERE["tree"])
+            return self._supervisor("/", found, strict=False, depth=1)
         except Refused as refused:
             self.reading.say(node, "tree", refused.what, refused.hint)
-            return SupervisorSpec("/")
-        return self._supervisor("/", found, strict=False, depth=1)
+        except ConfigError as error:
+            self.reading.say(node, "tree", error.message, error.hint or "")
+        return SupervisorSpec("/")
 
-    def _supervisor(self, name: str, found: Found, *, strict: bool, depth: int) -> SupervisorSpec:
+    def _supervisor(
+        self, name: str, found: Found, *, strict: bool, depth: int, significant: bool = False
+    ) -> SupervisorSpec:
         strict = bool(found.get("otp_strict", strict))
         return SupervisorSpec(
             name=name,
@@ -84,16 +78,16 @@ class Builder:
             restart=Restart(found.get("restart", "permanent")),
             otp_strict=strict,
             backoff=self._backoff(found, strict=strict),
+            significant=significant,
+            auto_shutdown=AutoShutdown(found.get("auto_shutdown", "never")),
+            template=self._template(name, found, strict=strict, depth=depth),
         )
 
-    def _children(self, found: Found, *, strict: bool, depth: int) -> tuple[WorkerSpec | SupervisorSpec, ...]:
+    def _children(self, found: Found, *, strict: bool, depth: int) -> tuple[ChildSpec, ...]:
         listed = found.get("children")
-        if not isinstance(listed, Sequence):
+        if not isinstance(listed, Sequence) or not self._is_shallow(listed, found, depth):
             return ()
-        if depth > MAX_DEPTH:
-            self.reading.say(listed, found.where, f"cannot nest supervisors deeper than {MAX_DEPTH}")
-            return ()
-        made: dict[str, WorkerSpec | SupervisorSpec] = {}
+        made: dict[str, ChildSpec] = {}
         lines: dict[str, int] = {}
         for number, node in enumerate(listed.items):
             where = f"{found.where}.children[{number}]"
@@ -102,7 +96,7 @@ class Builder:
                 if self._count == MAX_CHILDREN + 1:
                     self.reading.say(node, where, f"cannot have more than {MAX_CHILDREN} children in one file")
                 break
-            child, place = self._child(node, where, strict=strict, depth=depth)
+            child, place = self._child(node, where, found, strict=strict, depth=depth)
             if child is None or place is None:
                 continue
             if child.name in made:
@@ -113,52 +107,81 @@ class Builder:
             made[child.name], lines[child.name] = child, place.nodes["name"].line
         return tuple(made.values())
 
+    def _template(self, name: str, found: Found, *, strict: bool, depth: int) -> ChildSpec | None:
+        """Of a pool; it bears the pool's name until a member is started."""
+        node = found.get("pool")
+        if node is None or not self._is_shallow(node, found, depth):
+            return None
+        where = f"{found.where}.pool"
+        form = self._form(node, where, keys.NOT_OF_MEMBERS)
+        if form is None:
+            return None
+        section, node = keys.MEMBERS[form[0].name], form[1]
+        member = section.find(node, where, self.reading, also=ELSEWHERE[section.name])
+        return self._made(name, form[0], member, strict=strict, depth=depth)
+
+    def _is_shallow(self, node: Node, found: Found, depth: int) -> bool:
+        if depth > MAX_DEPTH:
+            self.reading.say(node, found.where, f"cannot nest supervisors deeper than {MAX_DEPTH}")
+        return depth <= MAX_DEPTH
+
     def _child(
-        self, node: Node, where: str, *, strict: bool, depth: int
-    ) -> tuple[WorkerSpec | SupervisorSpec | None, Found | None]:
+        self, node: Node, where: str, above: Found, *, strict: bool, depth: int
+    ) -> tuple[ChildSpec | None, Found | None]:
         """None for what has no usable name; its problems are noted."""
         if not isinstance(node, Mapping):
             self.reading.say(node, where, f"a map is wanted here, not {kind_of(node)}", "begin it with '- name: ...'")
             return None, None
-        there = node.entries.keys()
-        main = [name for name in ("children", "agent", "command") if name in there]
-        if not main and there & self._supervisor_keys:
-            main = ["children"]
-        if not main:
-            self._nothing_to_be(node, where)
+        form = self._form(node, where)
+        if form is None:
             return None, None
+        section, node = form
+        found = section.find(node, where, self.reading, also=ELSEWHERE[section.name])
+        name = found.get("name")
+        significant = is_significant(found, above, self.reading)
+        child = self._made(name or "?", section, found, strict=strict, depth=depth, significant=significant)
+        return (child, found) if name and child else (None, None)
+
+    def _form(self, node: Mapping, where: str, without: tuple[str, ...] = ()) -> tuple[Section, Mapping] | None:
+        """What a child is, and it without keys that would make it something else as well. None if it is nothing."""
+        there = node.entries.keys()
+        main = [name for name in _BODIES if name in there]
+        if not main and there & _SUPERVISOR_KEYS:  # a slip in 'pool' is one in 'pool'
+            main = ["pool" if difflib.get_close_matches("pool", there - _KEYS, n=1) else "children"]
+        if not main:
+            self._nothing_to_be(node, where, without)
+            return None
         for extra in main[1:]:
             what = f"cannot have {extra!r} beside {main[0]!r}"
             self.reading.say(node.entries[extra][0], where, what, "keep one of them")
-        if main[0] == "children":
-            section = keys.SUPERVISOR
-        elif main[0] == "agent":
-            section = keys.AGENT_WORKER
-        else:
-            section = keys.LINES_WORKER if _protocol(node) == "lines" else keys.PROGRAM_WORKER
-        also = {name: why for name, why in _ELSEWHERE[section.name].items() if name not in main[1:]}
-        if main[1:]:  # said above, once
+        if main[1:]:  # said now, once
             entries = {name: entry for name, entry in node.entries.items() if name not in main[1:]}
             node = Mapping(node.line, node.column, entries)
-        found = section.find(node, where, self.reading, also=also)
-        name = found.get("name")
-        child: WorkerSpec | SupervisorSpec
-        if section is keys.SUPERVISOR:
-            child = self._supervisor(name or "?", found, strict=strict, depth=depth + 1)
-        else:
-            child = self._worker(name or "?", found, strict=strict)
-        return (child, found) if name else (None, None)
+        if main[0] == "command":
+            return (keys.LINES_WORKER if _protocol(node) == "lines" else keys.PROGRAM_WORKER), node
+        return _BODIES[main[0]], node
 
-    def _nothing_to_be(self, node: Mapping, where: str) -> None:
+    def _nothing_to_be(self, node: Mapping, where: str, without: tuple[str, ...]) -> None:
         """Neither worker nor supervisor; the reason may be a slip in the one key that says so."""
-        every = keys.SUPERVISOR.key_names + tuple(key.name for section in keys.WORKERS for key in section.keys)
-        hint = "a worker has agent or command, a supervisor children"
-        self.reading.say(node, where, "one of agent, command, children is missing", hint)
+        hint = "a worker has agent or command, a supervisor children or pool"
+        self.reading.say(node, where, "one of agent, command, children, pool is missing", hint)
         for name, (key, _) in node.entries.items():
-            if name not in every:
-                self.reading.say(key, where, f"unknown key {name!r}", nearest(name, every))
+            if name not in _KEYS:
+                self.reading.say(key, where, f"unknown key {name!r}", nearest(name, _KEYS.difference(without)))
 
-    def _worker(self, name: str, found: Found, *, strict: bool) -> WorkerSpec:
+    def _made(
+        self, name: str, section: Section, found: Found, *, strict: bool, depth: int, significant: bool = False
+    ) -> ChildSpec | None:
+        """None, with a problem at the child's place, for what only the core knows to refuse."""
+        try:
+            if section is keys.SUPERVISOR or section is keys.POOL:
+                return self._supervisor(name, found, strict=strict, depth=depth + 1, significant=significant)
+            return self._worker(name, found, strict=strict, significant=significant)
+        except ConfigError as error:
+            self.reading.say(found.node, found.where, error.message, error.hint or "")
+            return None
+
+    def _worker(self, name: str, found: Found, *, strict: bool, significant: bool) -> WorkerSpec:
         return WorkerSpec(
             name=name,
             restart=Restart(found.get("restart", "permanent")),
@@ -166,6 +189,7 @@ class Builder:
             start_timeout_s=self._start_timeout(found, strict=strict),
             backoff=self._backoff(found, strict=strict),
             birth=self._birth(found),
+            significant=significant,
         )
 
     def _start_timeout(self, found: Found, *, strict: bool) -> float | None:

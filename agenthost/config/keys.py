@@ -6,11 +6,12 @@ The loader reads by it, the JSON schema (``schema.py``) and ``docs/config.md`` (
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 
 from agenthost.config import kinds
 from agenthost.config.kinds import Duration, Flag, ListOf, Share, Size, Text, Whole, Word
 from agenthost.config.process_kinds import USER, Command, Environment, Plain, check_regex, check_url
-from agenthost.config.sections import Children, Key, Section, Sub
+from agenthost.config.sections import Children, Key, Section, Sub, Template
 
 _SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH", "PWR", "ABRT")
 STOP_SIGNALS = {name: int(signal.Signals[f"SIG{name}"]) for name in _SIGNALS}
@@ -102,13 +103,21 @@ RESTART = Key(
 NAME = Key("name", kinds.NAME, "The last part of its path. Unique among its siblings.", required=True)
 BACKOFF_KEY = Key("backoff", BACKOFF, "Waiting before it is restarted.", "as below; `none` under `otp_strict`")
 
-_RULES = (
-    Key(
-        "strategy",
-        Word(("one_for_one", "one_for_all", "rest_for_one")),
-        "Which siblings are restarted with a child that failed: none, all, those that stand after it.",
-        "one_for_one",
-    ),
+SIGNIFICANT = Key(
+    "significant",
+    Flag(),
+    "Whether its supervisor stops itself when this child has ended for good, as `auto_shutdown` says. Not for a "
+    "permanent child: it never does.",
+    "false",
+)
+
+_STRATEGY = Key(
+    "strategy",
+    Word(("one_for_one", "one_for_all", "rest_for_one")),
+    "Which siblings are restarted with a child that failed: none, all, those that stand after it.",
+    "one_for_one",
+)
+_BOUNDS = (
     Key(
         "intensity",
         Whole(0),
@@ -122,15 +131,37 @@ _RULES = (
         "Erlang's defaults and rules, without agenthost's deviations.",
         "as the supervisor above it",
     ),
-    Key("children", Children(), "Its workers and supervisors, in the order they are started.", required=True),
 )
+_AUTO_SHUTDOWN = Key(
+    "auto_shutdown",
+    Word(("never", "any_significant", "all_significant")),
+    "Whether it stops itself when one significant child has ended for good, or when the last of them has.",
+    "never",
+)
+_CHILDREN = Key("children", Children(), "Its workers and supervisors, in the order they are started.", required=True)
+_RULES = (_STRATEGY, *_BOUNDS, _AUTO_SHUTDOWN, _CHILDREN)
 TREE = Section("tree", "The supervisor at the top, `/`.", _RULES)
 SUPERVISOR = Section(
-    "supervisor", "A supervisor inside the tree: it has `children`.", (NAME, *_RULES, RESTART, BACKOFF_KEY)
+    "supervisor",
+    "A supervisor inside the tree: it has `children`.",
+    (NAME, *_RULES, RESTART, BACKOFF_KEY, SIGNIFICANT),
+)
+POOL = Section(
+    "pool",
+    "A supervisor that begins empty: its members, all alike, are started at run time, and stopped all at once.",
+    (
+        NAME,
+        Key("pool", Template(), "What a member is: a worker, or a whole supervisor.", required=True),
+        *_BOUNDS,
+        RESTART,
+        BACKOFF_KEY,
+        SIGNIFICANT,
+    ),
 )
 
 _WORKER = (
     RESTART,
+    SIGNIFICANT,
     Key(
         "shutdown",
         Duration(positive=False, others=("kill", "infinity")),
@@ -230,4 +261,16 @@ HOST = Section(
 )
 
 WORKERS = (AGENT_WORKER, PROGRAM_WORKER, LINES_WORKER)
-SECTIONS = (HOST, TREE, SUPERVISOR, *WORKERS, BACKOFF, READY, TURN, LIMITS)
+CHILDREN = (SUPERVISOR, POOL, *WORKERS)
+SECTIONS = (HOST, TREE, *CHILDREN, BACKOFF, READY, TURN, LIMITS)
+
+NOT_OF_MEMBERS = (NAME.name, SIGNIFICANT.name)
+
+
+def _member(section: Section) -> Section:
+    kept = tuple(key for key in section.keys if key.name not in NOT_OF_MEMBERS)
+    return replace(section, name=f"{section.name}_member", title=f"{section.title} A member of a pool.", keys=kept)
+
+
+MEMBERS = {section.name: _member(section) for section in CHILDREN}
+"""By the name of the same form as a child: what stands in a pool's ``pool``."""

@@ -24,11 +24,20 @@ _DATA = {
 
 def schema() -> dict[str, Any]:
     """As ``agenthost schema`` prints it."""
-    definitions = {section.name: section.definition() for section in keys.SECTIONS if section is not keys.HOST}
-    definitions["lines"]["properties"]["protocol"]["const"] = "lines"
-    definitions["lines"]["required"].append("protocol")
-    definitions["program"]["not"] = _both_timeouts()
-    definitions["child"] = _child()
+    forms = {section.name: section for section in keys.CHILDREN}
+    every = (*keys.SECTIONS, *keys.MEMBERS.values())
+    definitions = {section.name: section.definition() for section in every if section is not keys.HOST}
+    for lines in (keys.LINES_WORKER, keys.MEMBERS["lines"]):
+        definitions[lines.name]["properties"]["protocol"]["const"] = "lines"
+        definitions[lines.name]["required"].append("protocol")
+    for program in (keys.PROGRAM_WORKER, keys.MEMBERS["program"]):
+        definitions[program.name]["not"] = _both_timeouts()
+    for name in forms:
+        definitions[name]["allOf"] = [_ENDS_FOR_GOOD]
+    for supervisor in (keys.TREE, keys.SUPERVISOR, keys.MEMBERS["supervisor"]):
+        definitions[supervisor.name].setdefault("allOf", []).append(_STOPS_ITSELF)
+    definitions["child"] = _chosen(forms, "A worker has `agent` or `command`, a supervisor `children` or `pool`.")
+    definitions["member"] = _chosen(keys.MEMBERS, "What a member of a pool is: as a child, without a name.")
     definitions["data"] = _DATA
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -38,26 +47,33 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _child() -> dict[str, Any]:
+def _says(key: str, *values: Any) -> dict[str, Any]:
+    """A map that has ``key`` with one of ``values``."""
+    return {"type": "object", "required": [key], "properties": {key: {"enum": list(values)}}}
+
+
+_ENDS_FOR_GOOD = {"if": _says("significant", True), "then": _says("restart", "transient", "temporary")}
+_STOPS_ITSELF = {
+    "if": {"properties": {"children": {"contains": _says("significant", True)}}, "required": ["children"]},
+    "then": _says("auto_shutdown", "any_significant", "all_significant"),
+}
+
+
+def _chosen(forms: dict[str, Section], description: str) -> dict[str, Any]:
     """Chosen by its keys, as the loader does, so that an editor complains about the right form."""
-    reference = {section.name: {"$ref": f"#/$defs/{section.name}"} for section in (keys.SUPERVISOR, *keys.WORKERS)}
-    speaks_lines = {"properties": {"protocol": {"const": "lines"}}, "required": ["protocol"]}
+    reference = {name: {"$ref": f"#/$defs/{section.name}"} for name, section in forms.items()}
     any_rule = [{"required": [key.name]} for key in keys.TREE.keys]
-    return {
-        "type": "object",
-        "description": "A worker has `agent` or `command`, a supervisor `children`.",
-        "if": {"required": ["agent"]},
-        "then": reference["agent"],
-        "else": {
-            "if": {"required": ["command"]},
-            "then": {"if": speaks_lines, "then": reference["lines"], "else": reference["program"]},
-            "else": {
-                "if": {"anyOf": any_rule},
-                "then": reference["supervisor"],
-                "else": {"anyOf": [{"required": [name]} for name in ("agent", "command", "children")]},
-            },
-        },
-    }
+    program = {"if": _says("protocol", "lines"), "then": reference["lines"], "else": reference["program"]}
+    nothing: dict[str, Any] = {"anyOf": [{"required": [name]} for name in ("agent", "command", "children", "pool")]}
+    chosen = nothing
+    for condition, form in (  # the first that holds stands last
+        ({"anyOf": any_rule}, reference["supervisor"]),
+        ({"required": ["command"]}, program),
+        ({"required": ["agent"]}, reference["agent"]),
+        ({"required": ["pool"]}, reference["pool"]),
+    ):
+        chosen = {"if": condition, "then": form, "else": chosen}
+    return {"type": "object", "description": description, **chosen}
 
 
 def _both_timeouts() -> dict[str, Any]:

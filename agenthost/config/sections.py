@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from agenthost.config.document import Mapping, Node, Scalar, Sequence, kind_of
 from agenthost.config.kinds import Kind, Reading
@@ -19,6 +19,13 @@ class Key:
     doc: str
     default: str = ""
     required: bool = False
+
+
+class Misplaced(NamedTuple):
+    """A key that exists, but not here: why, and what to do with it."""
+
+    why: str
+    do: str = "remove it"
 
 
 @dataclass(slots=True)
@@ -49,8 +56,8 @@ class Section:
     def words(self) -> str:
         return f"map: see [{self.name}](#{self.name})" + (f", or {self.word}" if self.word else "")
 
-    def find(self, node: Node, where: str, reading: Reading, *, also: dict[str, str] | None = None) -> Found:
-        """Read every key. ``also`` are keys that exist elsewhere, with why they are not for here."""
+    def find(self, node: Node, where: str, reading: Reading, *, also: dict[str, Misplaced] | None = None) -> Found:
+        """Read every key. ``also`` are keys that exist elsewhere."""
         if not isinstance(node, Mapping):
             raise Refused(f"a map is wanted here, not {kind_of(node)}", f"its keys: {', '.join(self.key_names)}")
         found = Found(node, where)
@@ -60,7 +67,7 @@ class Section:
             if known is None:
                 what = f"unknown key {name!r}"
                 if also and name in also:
-                    reading.say(key, where, f"the key {name!r} is not for here: {also[name]}", "remove it")
+                    reading.say(key, where, f"the key {name!r} is not for here: {also[name].why}", also[name].do)
                 else:
                     reading.say(key, where, what, nearest(name, self.key_names))
                 continue
@@ -130,6 +137,21 @@ class Children:
 
     def schema(self) -> dict[str, Any]:
         return {"type": "array", "items": {"$ref": "#/$defs/child"}}
+
+
+@dataclass(frozen=True)
+class Template:
+    """What the members of a pool are. Its own section is read by ``build``, as that of a child."""
+
+    words: str = "map: a child without `name` and `significant`"
+
+    def read(self, node: Node, where: str, reading: Reading) -> Any:
+        if not isinstance(node, Mapping):
+            raise Refused(f"a map is wanted here, not {kind_of(node)}", "say what a member is, like {agent: chat}")
+        return node
+
+    def schema(self) -> dict[str, Any]:
+        return {"$ref": "#/$defs/member"}
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ TABLE: dict[tuple[Life, Input], tuple[Life, tuple[Action, ...]]] = {
     (L.READY, In.KILL): (L.KILLING, (A.KILL,)),
     (L.READY, In.EXITED): (L.KILLING, (A.SWEEP,)),
     (L.READY, In.READY): (L.READY, ()),  # said twice, because the router died in between
+    (L.READY, In.IGNORED): (L.READY, ()),  # too late: it has said otherwise
     (L.ASKED, In.TERM): (L.TERMINATING, (A.TERMINATE,)),
     (L.ASKED, In.KILL): (L.KILLING, (A.KILL,)),
     (L.ASKED, In.EXITED): (L.KILLING, (A.SWEEP,)),

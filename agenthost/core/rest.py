@@ -35,6 +35,7 @@ def set_aside(turn: Turn, child: AnyNode, reason: Reason) -> None:
 
 def settle_ignored(turn: Turn, child: AnyNode) -> None:
     """S3: no process, and the spec stays unless it is temporary."""
+    child.is_new = False
     answer_up(turn, child, text="it had nothing to do")
     if _leaves_nothing(child):
         forget(turn, child)

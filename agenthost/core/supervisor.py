@@ -170,7 +170,7 @@ def _unasked(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason, in_
     """It ended, or failed to come up, and nobody had wanted that."""
     if child.up_at is None and reason.kind != "ignore":
         answer_up(turn, child, error="start_failed", text=reason.words())
-        if child.is_new:
+        if child.is_new and not in_hand:
             forget(turn, child)
             return
         if by_hand and parent.spec.otp_strict:  # section 8: whoever started it has the error, and nothing counts
@@ -213,7 +213,11 @@ def _failed_to_start(turn: Turn, parent: Supervisor, child: AnyNode, reason: Rea
         text = f"cannot start {child.path}: {reason.words()}"
         stop(turn, parent, text, end=Reason("start_failed", text=text, trace=reason.trace))  # S2
     else:
-        _restart(turn, parent, child, reason)  # R9: a failed attempt counts like a death
+        # R9, R10: a failed attempt ends the group restart and counts like a death; earlier deaths come first.
+        parent.to_start.clear()
+        parent.failed.append(child.name)
+        parent.doing = Doing.SERVING
+        _look_at_failed(turn, parent)
 
 
 def _judge(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason) -> None:

@@ -23,6 +23,9 @@ def start(argv: list[str]) -> Child:
     """Start the host below an init. ``ContainmentError`` says why the kernel refused, for both ways of asking."""
     refusals = []
     for user_namespace in (False, True):
+        if user_namespace and os.geteuid() == _uid_of_all_others():
+            refusals.append(f"uid {os.geteuid()} is what every other user would look like in it")
+            continue
         try:
             return _start(argv, user_namespace)
         except ContainmentError as error:
@@ -81,6 +84,15 @@ def _why(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return repr(error)
+
+
+def _uid_of_all_others() -> int:
+    """As what a user namespace shows every uid that it does not map (user_namespaces(7)); 65534 unless changed."""
+    try:
+        with open("/proc/sys/kernel/overflowuid", encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 65534
 
 
 def _die_with(guardian_pidfd: int) -> None:

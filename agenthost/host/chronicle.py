@@ -12,7 +12,8 @@ from typing import Any
 
 from agenthost.observe.record import Record
 
-KEPT = 20_000
+KEPT, LONGEST = 20_000, 8192
+"""Records, and characters of one of their texts."""
 
 
 class Chronicle:
@@ -26,6 +27,7 @@ class Chronicle:
 
     def add(self, name: str, path: str, fields: dict[str, Any]) -> Record:
         self._offset += 1
+        fields = {key: _cut(value) for key, value in fields.items()}
         record = Record(self._offset, time.time(), name, path, fields)
         self._ring.append(record)
         if self._show is not None:
@@ -42,3 +44,8 @@ class Chronicle:
     @property
     def last_offset(self) -> int:
         return self._offset
+
+
+def _cut(value: Any) -> Any:
+    """A traceback may be as long as its author likes; its end says most."""
+    return f"... {value[-LONGEST:]}" if isinstance(value, str) and len(value) > LONGEST else value

@@ -28,12 +28,20 @@ class Decider:
         if self._busy:
             return
         self._busy = True
+        failed: Exception | None = None
         try:
             while self._inbox:
                 for effect in step(self.state, self._inbox.popleft(), self._clock()):
-                    self._carry_out(effect)
+                    failed = self._carry_out(effect) or failed
         finally:
             self._busy = False
+        if failed is not None:
+            raise failed
 
-    def _carry_out(self, effect: Effect) -> None:
-        self._owners[type(effect)](effect)
+    def _carry_out(self, effect: Effect) -> Exception | None:
+        """What was decided is done, all of it: one owner's bug must not cost other agents their effects."""
+        try:
+            self._owners[type(effect)](effect)
+        except Exception as error:  # raised again when everything else is done
+            return error
+        return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 
 from agenthost.core import events as on
@@ -17,16 +16,16 @@ from agenthost.core.life import Life
 from agenthost.core.reason import Reason
 from agenthost.core.tree import State, Worker
 from agenthost.errors import NotPermitted, NotRunning, ProtocolError, UnknownName
+from agenthost.host.doubting import Doubting
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.lookups import Asking, Lookups
+from agenthost.host.repeating import Repeating
 from agenthost.protocol import control as say
-from agenthost.protocol.birth import Probe
 from agenthost.protocol.codec import encode, read_from_peer
 from agenthost.transport.link import RouterLink
-from agenthost.transport.unanswered import Unanswered
 
 GIVE_UP_S = 60.0
-"""Nobody repeats a message to a peer that has not answered for this long: it has gone."""
+"""Down is not repeated longer: a client that has not answered by then has gone."""
 PROBE_AFTER_S = 2.0
 """An agent that has not answered a look-up for this long is asked whether its interpreter runs at all."""
 
@@ -51,9 +50,8 @@ class Dialogs:
         self._by_token: dict[bytes, Incarnation] = {}
         self._by_peer: dict[bytes, Incarnation] = {}
         self._lookups = Lookups()
-        self._unanswered: Unanswered[tuple[str, bytes | int], tuple[bytes, bytes]] = Unanswered()
-        self._expires: dict[tuple[str, bytes | int], float] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._repeating = Repeating(self._send)
+        self._doubting = Doubting(tell)
         self._last_id = 0
 
     # ---- for the owner of processes
@@ -74,19 +72,19 @@ class Dialogs:
             return
         why, grace_s = incarnation.asked
         stop = say.Stop(id=self._new_id(), reason=why, grace_s=grace_s)
-        self._repeat(("stop", incarnation.n), incarnation.peer, encode(stop))
+        self._repeating.say(("stop", incarnation.n), incarnation.peer, encode(stop))
 
     def ended(self, incarnation: Incarnation, reason: Reason) -> None:
         """Its process is gone: whoever looked it up hears of it, whoever waits to is refused."""
         self._by_token.pop(incarnation.token, None)
-        self._settled(("stop", incarnation.n))
+        self._repeating.settled(("stop", incarnation.n))
         open_lookups, hearers = self._lookups.ended(incarnation.n)
         for asking in open_lookups:
-            self._settled(("expect", asking.ticket))
+            self._repeating.settled(("expect", asking.ticket))
             self._refuse(asking.peer, asking.id, NotRunning(f"{incarnation.path} has ended: {reason.words()}"))
         for peer in hearers:
             down = say.Down(id=self._new_id(), path=incarnation.path, inc=incarnation.name, reason=reason.words())
-            self._repeat(("down", down.id), peer, encode(down))
+            self._repeating.say(("down", peer, down.id), peer, encode(down), for_s=GIVE_UP_S)
         if incarnation.peer is not None:
             self._by_peer.pop(incarnation.peer, None)
             self._lookups.forget(incarnation.peer)
@@ -111,12 +109,8 @@ class Dialogs:
         else:
             self._not_permitted(peer, message)
 
-    def gone(self, peer: bytes) -> None:
-        """Not connected just now. What must arrive is repeated; a client that does not come back is forgotten then."""
-
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._repeating.close()
 
     # ---- agents
 
@@ -132,6 +126,8 @@ class Dialogs:
             self._send(peer, encode(say.Garbled(why=why)))
             return
         first = incarnation.peer != peer
+        if first and incarnation.peer is not None:
+            self._by_peer.pop(incarnation.peer, None)
         incarnation.peer = peer
         self._by_peer[peer] = incarnation
         self._send(peer, encode(say.Welcome(inc=incarnation.name)))
@@ -156,11 +152,11 @@ class Dialogs:
             case say.Overdue():
                 self._doubt_whom(message)
             case say.Stopping():
-                self._settled(("stop", incarnation.n))
+                self._repeating.settled(("stop", incarnation.n))
             case say.Expecting(ticket=ticket, address=address):
                 self._granted(incarnation, ticket, address)
             case say.Seen(id=id):
-                self._settled(("down", id))
+                self._repeating.settled(("down", peer, id))
             case say.Lookup():
                 self._look_up(peer, message, incarnation.path, incarnation.name)
             case say.Request(id=id):
@@ -169,7 +165,7 @@ class Dialogs:
     def _from_operator(self, peer: bytes, uid: int, message: say.FromPeer) -> None:
         match message:
             case say.Seen(id=id):
-                self._settled(("down", id))
+                self._repeating.settled(("down", peer, id))
             case say.Overdue():
                 self._doubt_whom(message)
             case say.Lookup(id=id) if uid not in (0, os.getuid()):
@@ -198,8 +194,9 @@ class Dialogs:
     # ---- look-ups
 
     def _look_up(self, peer: bytes, lookup: say.Lookup, caller: str, caller_inc: str) -> None:
-        if (frame := self._lookups.answer_again(peer, lookup.id)) is not None:
-            self._send(peer, frame)
+        answered = self._lookups.answered_with(peer, lookup.id)
+        if answered is not None and self._is_present(lookup.path, answered[0]):
+            self._send(peer, answered[1])
             return
         if self._lookups.is_open(peer, lookup.id):
             return  # the callee has not answered yet
@@ -211,7 +208,7 @@ class Dialogs:
         assert callee.peer is not None
         asking = self._lookups.begin(peer, lookup.id, callee.n)
         expect = say.Expect(ticket=asking.ticket, caller=caller, caller_inc=caller_inc)
-        self._repeat(("expect", asking.ticket), callee.peer, encode(expect))
+        self._repeating.say(("expect", asking.ticket), callee.peer, encode(expect))
         asyncio.get_running_loop().call_later(PROBE_AFTER_S, self._still_waiting, callee, asking)
 
     def _reachable(self, path: str) -> Incarnation:
@@ -228,8 +225,12 @@ class Dialogs:
             raise NotRunning(f"{path} is {node.life}{last}")
         return incarnation
 
+    def _is_present(self, path: str, n: int) -> bool:
+        incarnation = self._present(path)
+        return incarnation is not None and incarnation.n == n and not incarnation.exited
+
     def _granted(self, callee: Incarnation, ticket: bytes, address: str) -> None:
-        self._settled(("expect", ticket))
+        self._repeating.settled(("expect", ticket))
         asking = self._lookups.granted(ticket, callee.n)
         if asking is None:
             return
@@ -242,29 +243,12 @@ class Dialogs:
     def _still_waiting(self, callee: Incarnation, asking: Asking) -> None:
         """A turn in hand may last; an interpreter that does not run must not be mistaken for one."""
         if self._lookups.is_open(asking.peer, asking.id):
-            self._doubt(callee)
+            self._doubting.doubt(callee)
 
     def _doubt_whom(self, overdue: say.Overdue) -> None:
         callee = self._present(overdue.path)
         if callee is not None and callee.name == overdue.callee:
-            self._doubt(callee)
-
-    def _doubt(self, callee: Incarnation) -> None:
-        """Ask its sentry whether the interpreter runs; after the silence that a turn may keep, it counts as dead."""
-        if callee.exited or callee.born is None or callee.doubted or not isinstance(callee.birth, AgentBirth):
-            return
-        callee.doubted = True
-        try:
-            callee.born.birth_socket.send(encode(Probe(id=self._new_id())))
-        except OSError:
-            pass  # its buffer is full of probes it has not read: that is silence too
-        silence_s = callee.birth.silence_s
-        asyncio.get_running_loop().call_later(silence_s, self._no_answer, callee, silence_s)
-
-    def _no_answer(self, callee: Incarnation, silence_s: float) -> None:
-        if callee.doubted and not callee.exited:
-            reason = Reason("silent", text=f"its interpreter has not answered for {silence_s:g} s")
-            self._tell(on.Fault(callee.path, callee.n, reason))
+            self._doubting.doubt(callee)
 
     # ---- saying
 
@@ -274,32 +258,6 @@ class Dialogs:
     def _send(self, peer: bytes, frame: bytes) -> None:
         if self.router is not None:
             self.router.send(peer, [frame])
-
-    def _repeat(self, key: tuple[str, bytes | int], peer: bytes, frame: bytes) -> None:
-        now = time.monotonic()
-        self._unanswered.ask(key, (peer, frame), now)
-        self._expires[key] = now + GIVE_UP_S
-        self._send(peer, frame)
-        self._arm()
-
-    def _settled(self, key: tuple[str, bytes | int]) -> None:
-        self._unanswered.answered(key)
-        self._expires.pop(key, None)
-
-    def _arm(self) -> None:
-        due = self._unanswered.next_due()
-        if due is not None and self._timer is None:
-            delay_s = max(0.0, due - time.monotonic())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._send_again)
-
-    def _send_again(self) -> None:
-        self._timer = None
-        now = time.monotonic()
-        for key in [key for key, at in self._expires.items() if at <= now]:
-            self._settled(key)
-        for peer, frame in self._unanswered.due(now):
-            self._send(peer, frame)
-        self._arm()
 
     def _new_id(self) -> int:
         self._last_id += 1

@@ -7,6 +7,8 @@ users' ends first.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import os
 import socket
 import time
@@ -19,7 +21,7 @@ from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.reason import Reason
 from agenthost.core.tree import State, Worker
-from agenthost.errors import ConfigError, ProtocolError
+from agenthost.errors import AgenthostError, ConfigError, ProtocolError, StateError
 from agenthost.host import system
 from agenthost.host.chronicle import Chronicle
 from agenthost.host.decider import Decider, Owners
@@ -38,6 +40,7 @@ from agenthost.transport.link import RouterLink
 from agenthost.transport.places import Places
 from agenthost.version import VERSION
 
+LEAVE_S = 5.0
 GAVE_UP = 1
 """Exit status when the root gave up or did not come up."""
 
@@ -65,11 +68,14 @@ class Host:
         # What exec'ed children carry, so that a later life finds strays; unique to the state folder.
         os.environ["AGENTHOST_HOST"] = str(places.state_folder)
         self._sweep()
-        self._containment = tiers.choose(config.containment, config.name, self.boot)
+        self._containment = tiers.choose(config.containment, _ground_name(places), self.boot)
         if self._containment.tier == "walk":
             kernel.become_subreaper()
         self._launcher = Zygotes()
-        self._births = births.BirthsFile(str(places.births))
+        try:
+            self._births = births.BirthsFile(str(places.births))
+        except OSError as error:
+            raise StateError(f"cannot write {places.births}: {error.strerror}", hint="is the disk full?") from None
         self._seed = int.from_bytes(os.urandom(8), "big")
         self._state = State(config.tree, seed=self._seed)
         self._reloading = Reloading(config, file_name)
@@ -84,6 +90,7 @@ class Host:
             host=self,
             state=self._state,
             status=self._status,
+            present=self._present,
             chronicle=self._chronicle,
             reloading=self._reloading,
             refresh=lambda birth: self._processes.refresh(birth),
@@ -139,7 +146,7 @@ class Host:
             do.CancelTimer: self._timers.cancel,
             do.Record: lambda effect: self._record(effect.name, effect.path, **effect.fields),
             do.Answer: self._operators.answered,
-            do.Ended: lambda effect: self._ended.set_result(effect.reason),
+            do.Ended: lambda effect: _once(self._ended, effect.reason),
         }
 
     def _system_owners(self) -> Owners:
@@ -152,7 +159,7 @@ class Host:
             do.CancelTimer: self._system_timers.cancel,
             do.Record: self._system_record,
             do.Answer: lambda effect: None,
-            do.Ended: lambda effect: self._system_ended.set_result(effect.reason),
+            do.Ended: lambda effect: _once(self._system_ended, effect.reason),
         }
 
     # ---- life
@@ -189,20 +196,28 @@ class Host:
         os._exit(GAVE_UP)
 
     async def _leave(self) -> None:
+        """Everything has ended; let go of the rest. Whatever fails here must not turn a planned end into a crash."""
         self._system_decider.tell(on.Halt("ask", "the host"))
         if not self._system_ended.done():
-            await asyncio.wait([self._system_ended], timeout=5.0)
-        await self._launcher.close()
-        await self._processes.close()
-        self._timers.close()
-        self._system_timers.close()
-        self._dialogs.close()
-        self._operators.close()
-        self._births.close()
-        self._containment.close()
-        self._places.remove_sockets()
-        self._guard.close()
-        self._home.close()
+            await asyncio.wait([self._system_ended], timeout=LEAVE_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self._launcher.close()
+        for close in (
+            self._processes.close,
+            self._timers.close,
+            self._system_timers.close,
+            self._dialogs.close,
+            self._operators.close,
+            self._births.close,
+            self._containment.close,
+            self._places.remove_sockets,
+            self._home.close,
+        ):
+            try:
+                close()
+            except (OSError, AgenthostError) as error:
+                self._record("host.untidy", "/", error=str(error))
         self._terminal.close()
 
     def halt(self, how: str, by: str) -> None:
@@ -236,7 +251,7 @@ class Host:
         self._decider.tell(on.Halt("kill", "the end of the guardian"))
 
     def _sweep(self) -> None:
-        marker, name = os.environ["AGENTHOST_HOST"], self._config.name
+        marker, name = os.environ["AGENTHOST_HOST"], _ground_name(self._places)
         mode: Any = "kill" if self._config.strays == "end" else "report"
         for stray in sweep.sweep(name, self.boot, marker, births.read(str(self._places.births)), mode):
             self._record("host.stray", stray.path or "/", text=stray.text, ended=stray.ended)
@@ -269,7 +284,7 @@ class Host:
             self._dialogs.router = None
 
     def _own_children(self) -> set[int]:
-        return self._system.pids() | {zygote.pid for zygote in self._launcher.status()}
+        return self._system.pids() | {zygote.pid for zygote in self._launcher.status()} | self._launcher.stray_pids
 
     # ---- what parts ask of the whole
 
@@ -380,5 +395,17 @@ class Host:
     def counters(self) -> dict[str, int]:
         router = {f"router.{name}": value for name, value in self._router_counters.items()}
         dialogs = {f"host.{name}": value for name, value in self._dialogs.counters.items()}
-        dialogs["host.garbled"] += self._processes.garbled
+        dialogs["host.garbled"] += self._processes.hearing.garbled
         return {**router, **dialogs, "host.records": self._chronicle.last_offset}
+
+
+def _ground_name(places: Places) -> str:
+    """What the host's cgroups are named after: two hosts of one name and two state folders must not share them."""
+    digest = hashlib.blake2b(os.fsencode(places.state_folder), digest_size=4).hexdigest()
+    return f"{places.name}.{digest}"
+
+
+def _once(future: asyncio.Future[Reason], reason: Reason) -> None:
+    """A second Halt on a tree that has ended says so again."""
+    if not future.done():
+        future.set_result(reason)

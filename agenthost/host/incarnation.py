@@ -37,21 +37,24 @@ class Incarnation:
     asked: tuple[str, float | None] | None = None
     """(why, grace_s) of a stop that it has not heard of yet."""
     killing: bool = False
+    let_go: bool = False
+    """Nothing of it is left, here either."""
     is_watched: bool = False
     """Its cell will tell when it is empty."""
     next_look: asyncio.TimerHandle | None = None
     reaped: bool = False
     """Its pid may mean somebody else by now."""
     exited: bool = False
+    execed: bool = False
+    """The program's exec has succeeded."""
     reported: Ended | None = None
     """How the agent below a cell's init ended."""
     start_error: Reason | None = None
     """What it said itself of why it did not come up."""
     beat_at: float | None = None
     """The last beat of the turn in hand; None between turns and in short ones."""
-    busy_since: float | None = None
-    doubted: bool = False
-    """It was asked whether its interpreter runs, and has not answered."""
+    doubt: int | None = None
+    """Number of the probe that asked whether its interpreter runs, until it is answered."""
     listening: bool = False
     """A timer runs that will look whether the beats go on."""
 

@@ -33,8 +33,10 @@ class Lookups:
     def __init__(self) -> None:
         self._open: dict[bytes, Asking] = {}
         self._by_question: dict[tuple[bytes, int], Asking] = {}
-        self._answers: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
+        self._answers: OrderedDict[tuple[bytes, int], tuple[int, bytes]] = OrderedDict()
         self._hearers: dict[int, OrderedDict[bytes, None]] = {}
+        self._heard_by: dict[bytes, set[int]] = {}
+        """The same from the other side."""
 
     def begin(self, peer: bytes, id: int, callee: int) -> Asking:
         asking = Asking(peer, id, callee, os.urandom(16))
@@ -44,7 +46,8 @@ class Lookups:
     def is_open(self, peer: bytes, id: int) -> bool:
         return (peer, id) in self._by_question
 
-    def answer_again(self, peer: bytes, id: int) -> bytes | None:
+    def answered_with(self, peer: bytes, id: int) -> tuple[int, bytes] | None:
+        """The callee's number and the frame, if this was answered lately."""
         return self._answers.get((peer, id))
 
     def granted(self, ticket: bytes, callee: int) -> Asking | None:
@@ -55,13 +58,14 @@ class Lookups:
         self._drop(asking)
         hearers = self._hearers.setdefault(callee, OrderedDict())
         hearers[asking.peer] = None
+        self._heard_by.setdefault(asking.peer, set()).add(callee)
         hearers.move_to_end(asking.peer)
         while len(hearers) > HEARERS:
-            hearers.popitem(last=False)
+            self._unhear(hearers.popitem(last=False)[0], callee)
         return asking
 
     def answered(self, asking: Asking, frame: bytes) -> None:
-        self._answers[asking.peer, asking.id] = frame
+        self._answers[asking.peer, asking.id] = (asking.callee, frame)
         while len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)
 
@@ -70,14 +74,24 @@ class Lookups:
         left = [asking for asking in self._open.values() if asking.callee == callee]
         for asking in left:
             self._drop(asking)
-        return left, list(self._hearers.pop(callee, ()))
+        hearers = list(self._hearers.pop(callee, ()))
+        for peer in hearers:
+            self._unhear(peer, callee)
+        return left, hearers
 
     def forget(self, peer: bytes) -> None:
         """``peer`` has gone for good."""
         for asking in [asking for asking in self._open.values() if asking.peer == peer]:
             self._drop(asking)
-        for hearers in self._hearers.values():
-            hearers.pop(peer, None)
+        for callee in self._heard_by.pop(peer, ()):
+            self._hearers.get(callee, OrderedDict()).pop(peer, None)
+
+    def _unhear(self, peer: bytes, callee: int) -> None:
+        heard = self._heard_by.get(peer)
+        if heard is not None:
+            heard.discard(callee)
+            if not heard:
+                del self._heard_by[peer]
 
     def _drop(self, asking: Asking) -> None:
         del self._open[asking.ticket]

@@ -10,28 +10,23 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
-import msgspec
-
 from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth
 from agenthost.core.tree import State, Worker
 from agenthost.core.view import shown
-from agenthost.errors import AgenthostError, TimedOut, UnknownName, from_wire
+from agenthost.errors import AgenthostError, TimedOut, from_wire
 from agenthost.host.chronicle import Chronicle
+from agenthost.host.following import Following, Question
+from agenthost.host.incarnation import Incarnation
 from agenthost.host.reloading import Reloading
 from agenthost.host.status import Status
-from agenthost.observe.record import Record
 from agenthost.protocol import operations as ask
 from agenthost.protocol.codec import encode
 from agenthost.protocol.control import Refused, Request, Response
 
 REMEMBERED, REMEMBERED_BYTES = 4096, 4096
 """Answers kept in case they were lost, and how long they may be: longer ones only looked, and can look again."""
-KEEPALIVE_S = 2.0
-"""Followers get an empty batch this often, so that a silent stream is told from a dead one."""
-BATCH = 500
-STATES = {"stopped": {"down", "done", "gave_up", "waiting"}, "exit": {"down", "done", "gave_up", "waiting"}}
 
 
 class HostSelf(Protocol):
@@ -48,9 +43,6 @@ class HostSelf(Protocol):
     def halt(self, how: str, by: str) -> None: ...
 
 
-Question = tuple[bytes, int]
-
-
 class Operators:
     """``send(peer, frame)`` says; ``tell`` reaches the core."""
 
@@ -60,13 +52,14 @@ class Operators:
         host: HostSelf,
         state: State,
         status: Status,
+        present: Callable[[str], Incarnation | None],
         chronicle: Chronicle,
         reloading: Reloading,
         refresh: Callable[[AgentBirth], Awaitable[bool]],
         send: Callable[[bytes, bytes], None],
         tell: Callable[[on.Event], None],
     ) -> None:
-        self._host, self._state, self._status, self._chronicle = host, state, status, chronicle
+        self._host, self._state, self._status, self._present = host, state, status, present
         self._refresh = refresh
         self._reloading, self._send, self._tell = reloading, send, tell
         self._answers: OrderedDict[Question, bytes] = OrderedDict()
@@ -76,7 +69,7 @@ class Operators:
         """Of reloads under way: what they change."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_op = 0
-        self._keepalive: asyncio.TimerHandle | None = None
+        self._following = Following(chronicle, state, self._stream)
 
     def asked(self, peer: bytes, uid: int, request: Request) -> None:
         question = (peer, request.id)
@@ -89,8 +82,8 @@ class Operators:
             wanted = ask.read_arguments(request.op, request.args)
             self._open.add(question)
             self._do(question, wanted, f"uid {uid}")
-        except AgenthostError as error:
-            self._refuse(question, error)
+        except Exception as error:  # whoever asks gets an answer, and a bug of one operation is not the host's end
+            self._refuse(question, _as_ours(error))
 
     def answered(self, effect: do.Answer) -> None:
         """The core has decided and it is done."""
@@ -108,13 +101,12 @@ class Operators:
 
     def gone(self, peer: bytes) -> None:
         """A follower that cannot be reached asks again when it is back."""
-        for question in [question for question in self._chronicle.followers if question[0] == peer]:
-            del self._chronicle.followers[question]
-            self._open.discard(question)
+        self._open.difference_update(self._following.gone(peer))
 
     def close(self) -> None:
-        if self._keepalive is not None:
-            self._keepalive.cancel()
+        self._following.close()
+        for task in self._tasks:
+            task.cancel()
 
     # ---- the operations
 
@@ -180,8 +172,8 @@ class Operators:
         async def answer() -> None:
             try:
                 await work
-            except AgenthostError as error:
-                self._refuse(question, error)
+            except Exception as error:  # as in ``asked``
+                self._refuse(question, _as_ours(error))
 
         task = asyncio.get_running_loop().create_task(answer())
         self._tasks.add(task)
@@ -204,56 +196,31 @@ class Operators:
 
     def _too_late(self, op: int, timeout_s: float) -> None:
         asked = self._commands.pop(op, None)
+        self._results.pop(op, None)
         if asked is not None:
             text = f"cannot wait any longer: {asked[1]} is {self._shown(asked[1])} after {timeout_s:g} s"
             self._refuse(asked[0], TimedOut(text, hint="it goes on all the same"))
 
     def _events(self, question: Question, start: int | None, follow: bool) -> None:
-        records = list(self._chronicle.since(start)) if start is not None else []
-        batches = [records[at : at + BATCH] for at in range(0, len(records), BATCH)] or [[]]
-        for batch in batches[:-1]:
+        *earlier, last = self._following.batches(start)
+        for batch in earlier:
             self._stream(question, batch)
-        if not follow:
-            self._respond(question, [msgspec.to_builtins(record) for record in batches[-1]])
-            return
-        self._stream(question, batches[-1])
-        self._chronicle.followers[question] = lambda record: self._stream(question, [record])
-        if self._keepalive is None:
-            self._keep_alive()
-
-    def _keep_alive(self) -> None:
-        self._keepalive = None
-        if self._chronicle.followers:
-            for question in list(self._chronicle.followers):
-                self._stream(question, [])
-            self._keepalive = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._keep_alive)
+        if follow:
+            self._stream(question, last)
+            self._following.follow(question)
+        else:
+            self._respond(question, last)
 
     def _wait(self, question: Question, wanted: ask.Wait) -> None:
         path = "/" + wanted.path.strip("/")
-        states = STATES.get(wanted.state, {wanted.state})
-        if path not in self._state.nodes:
-            raise UnknownName(f"there is no {path}")
-        follower = (question[0], -question[1])
 
-        def look(_: Record | None = None) -> None:
-            # The core has not finished the step that this record belongs to; look after it.
-            asyncio.get_running_loop().call_soon(settle)
-
-        def settle() -> None:
-            if question in self._open and self._shown(path) in states:
-                self._chronicle.followers.pop(follower, None)
+        def ended(error: TimedOut | None) -> None:
+            if error is None:
                 self._respond(question, self._brief(path, ""))
+            else:
+                self._refuse(question, error)
 
-        def give_up() -> None:
-            self._chronicle.followers.pop(follower, None)
-            if question in self._open:
-                text = f"cannot wait any longer: {path} is {self._shown(path)}, not {wanted.state}"
-                self._refuse(question, TimedOut(text))
-
-        self._chronicle.followers[follower] = look
-        if wanted.timeout_s is not None:
-            asyncio.get_running_loop().call_later(wanted.timeout_s, give_up)
-        settle()
+        self._following.wait(question, path, wanted.state, wanted.timeout_s, ended)
 
     # ---- answering
 
@@ -262,12 +229,11 @@ class Operators:
         return shown(node) if node is not None else "gone"
 
     def _brief(self, path: str, text: str) -> dict[str, Any]:
-        rows = [row for row in self._status.rows([path]) if row["path"] == path]
-        incarnation = rows[0]["incarnation"] if rows else None
-        return {"path": path, "state": self._shown(path), "incarnation": incarnation, "text": text}
+        incarnation = self._present(path)
+        name = incarnation.name if incarnation is not None else None
+        return {"path": path, "state": self._shown(path), "incarnation": name, "text": text}
 
-    def _stream(self, question: Question, records: list[Record]) -> None:
-        result = [msgspec.to_builtins(record) for record in records]
+    def _stream(self, question: Question, result: Any) -> None:
         self._send(question[0], encode(Response(id=question[1], result=result, more=True)))
 
     def _respond(self, question: Question, result: Any) -> None:
@@ -284,3 +250,7 @@ class Operators:
         while len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)
         self._send(question[0], frame)
+
+
+def _as_ours(error: Exception) -> AgenthostError:
+    return error if isinstance(error, AgenthostError) else AgenthostError(f"{type(error).__name__}: {error}")

@@ -32,8 +32,8 @@ class WriteEnds:
 class Outputs:
     """``on_line(source)`` tells that the line asked for in ``open`` was printed."""
 
-    def __init__(self, on_line: Callable[[int], None]) -> None:
-        self._on_line = on_line
+    def __init__(self, on_line: Callable[[int], None], on_trouble: Callable[[str], None]) -> None:
+        self._on_line, self._on_trouble = on_line, on_trouble
         self._capture = Capture()
         self._link: socket.socket | None = None
 
@@ -53,10 +53,14 @@ class Outputs:
     def open(self, path: str, incarnation: str, *, separate: bool, pattern: str = "") -> WriteEnds:
         """``pattern``: the first line of either stream that it matches is told by ``on_line``."""
         out_read, out_write = os.pipe()
+        try:
+            err_read, err_write = os.pipe() if separate else (-1, out_write)
+        except OSError:
+            os.close(out_read)
+            os.close(out_write)
+            raise
         sources = [self._capture.attach(path, incarnation, "out", out_read, pattern=pattern)]
-        err_write = out_write
         if separate:
-            err_read, err_write = os.pipe()
             sources.append(self._capture.attach(path, incarnation, "err", err_read, pattern=pattern))
         return WriteEnds(out_write, err_write, tuple(sources))
 
@@ -72,3 +76,6 @@ class Outputs:
         for word in news:
             if isinstance(word, Matched):
                 self._on_line(word.source)
+        for text in self._capture.errors:
+            self._on_trouble(text)
+        self._capture.errors.clear()

@@ -121,9 +121,9 @@ class Zygotes:
         ]
 
     @property
-    def under_way(self) -> int:
-        """Births not yet answered: so many children of the host may exist that it has not heard of."""
-        return sum(line.under_way for line in self._lines)
+    def stray_pids(self) -> set[int]:
+        """Children of cancelled births that are not reaped yet."""
+        return self._strays.pids
 
     async def close(self) -> None:
         self._closing = True

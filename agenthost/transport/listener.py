@@ -74,10 +74,14 @@ class Listener:
         self.monitor.setsockopt(zmq.LINGER, 0)
         self.monitor.setsockopt(zmq.RCVHWM, 1)
         self.monitor.connect(address)
-        router.bind(f"ipc://{path}")
+        # The folder may belong to somebody else, who could put a link in the way: never chmod, never follow.
+        mask = os.umask(0o177)
+        try:
+            router.bind(f"ipc://{path}")
+        finally:
+            os.umask(mask)
         if os.geteuid() == 0:
-            os.chown(path, endpoint.owner_uid, -1)
-        os.chmod(path, 0o600)
+            os.chown(path, endpoint.owner_uid, -1, follow_symlinks=False)
 
     def try_event(self) -> ConnectionEvent | None:
         try:

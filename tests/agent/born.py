@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 
 import msgspec
 
@@ -18,6 +19,7 @@ def main() -> None:
     status = 70
     try:
         status = run(certificate, birth_socket)
+        threading._shutdown()  # type: ignore[attr-defined]  # joins threads that are no daemons, as launch.child does
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,10 @@ class Clerk(Agent):
 
     def do_raise(self, message: Message, ctx: Context) -> None:
         raise ValueError("wrong number\nof arguments")
+
+    def do_raise_beside_a_thread(self, message: Message, ctx: Context) -> None:
+        threading.Thread(target=threading.Event().wait).start()
+        raise ValueError("crash")
 
     def do_refuse(self, message: Message, ctx: Context) -> None:
         raise Refuse("no such item")
@@ -198,6 +204,19 @@ class AsyncClerk(Agent):
 
     async def do_leave_task(self, message: Message, ctx: AsyncContext) -> None:
         self.task = asyncio.get_running_loop().create_task(asyncio.sleep(3600))
+
+    async def do_leave_stubborn_task(self, message: Message, ctx: AsyncContext) -> None:
+        self.task = asyncio.get_running_loop().create_task(_never_cancelled())
+
+    async def do_raise_beside_a_thread(self, message: Message, ctx: AsyncContext) -> None:
+        threading.Thread(target=threading.Event().wait).start()
+        raise ValueError("crash")
+
+
+async def _never_cancelled() -> None:
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
 
 
 class Mixed(Agent):

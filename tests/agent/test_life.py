@@ -10,7 +10,7 @@ import pytest
 
 from agenthost.agent.sentry import HOST_GONE
 from agenthost.client import Client
-from agenthost.errors import Down, NotRunning
+from agenthost.errors import Down, HandlerFailed, NotRunning
 from agenthost.protocol import control
 from tests.agent.fake_host import FakeHost
 from tests.waiting import wait_until
@@ -103,6 +103,27 @@ def test_tasks_that_an_agent_leaves_running_do_not_keep_it(host: FakeHost, clien
     assert it.stderr() == ""
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_task_that_will_not_be_cancelled_does_not_keep_an_agent(host: FakeHost, client: Client, asked: bool) -> None:
+    it = host.start("AsyncClerk")
+    client.call("/it", ["leave_stubborn_task"])
+    if asked:
+        host.stop(it)
+    else:
+        with pytest.raises(HandlerFailed):
+            client.call("/it", ["raise"])
+    assert host.wait_end(it) == (0 if asked else 1)
+
+
+def test_a_thread_that_runs_on_does_not_keep_an_agent_that_has_crashed(
+    host: FakeHost, client: Client, kind: str
+) -> None:
+    it = host.start(kind)
+    with pytest.raises(HandlerFailed):
+        client.call("/it", ["raise_beside_a_thread"])
+    assert host.wait_end(it) == 1
+
+
 def test_stop_is_said_again_until_it_is_seen(host: FakeHost, kind: str) -> None:
     it = host.start(kind)
     host.deaf_to[control.Stopping] = 1
@@ -177,6 +198,28 @@ def test_messages_of_the_host_that_cannot_be_read_are_survived(host: FakeHost, c
         host.say_raw(it, garbage)
     host.say_raw(it, b"two", b"frames")
     assert client.call("/it", ["echo", 1]) == 1
+
+
+def test_an_agent_that_is_born_without_a_router_is_ready_when_there_is_one(host: FakeHost, kind: str) -> None:
+    host.close_router()
+    it = host.start(kind, wait=False)
+    host.open_router()
+    wait_until(lambda: it.heard(control.Ready), what="Ready")
+    host.stop(it)
+    assert host.wait_end(it) == 0
+
+
+def test_a_stop_that_was_said_while_the_router_was_dead_arrives(
+    host: FakeHost, client: Client, kind: str, tmp_path: Path
+) -> None:
+    it = host.start(kind)
+    client.send("/it", ["wait_stop"])
+    wait_until(lambda: "waiting" in it.stdout(), what="the turn")
+    host.close_router()
+    host.stop(it)
+    host.open_router()
+    assert host.wait_end(it) == 0
+    assert it.heard(control.Stopping)
 
 
 @pytest.mark.parametrize("when", ["before the look-up", "in a call"])

@@ -75,6 +75,17 @@ def test_check_says_good_and_counts(config: Path) -> None:
     assert agenthost("check", str(config), "-o", "json").data["workers"] == 1
 
 
+def test_check_counts_pools_apart_from_what_is_there_from_the_start(places: Path) -> None:
+    file = places / "pools.yaml"
+    pool = "pool: {children: [{name: a, command: [x]}]}"
+    file.write_text(
+        f"agenthost: 1\ntree: {{children: [{{name: p, {pool}}}, {{name: s, children: [{{name: q, {pool}}}]}}]}}"
+    )
+    assert agenthost("check", str(file)).out == f"{file}: good; host pools, 0 agents and programs, 2 pools\n"
+    data = agenthost("check", str(file), "-o", "json").data
+    assert (data["workers"], data["pools"]) == (0, 2)
+
+
 def test_check_names_every_problem_with_its_place_one_a_line(places: Path) -> None:
     file = places / "bad.yaml"
     file.write_text(BAD)
@@ -83,7 +94,8 @@ def test_check_names_every_problem_with_its_place_one_a_line(places: Path) -> No
     assert [line.partition(": ")[0] for line in done.err.splitlines()] == [f"{file}:4:3", f"{file}:6:14"]
     data = agenthost("check", str(file), "-o", "json")
     assert data.status == 78
-    assert [(one["line"], one["column"], one["hint"][:8]) for one in data.data["problems"]][0] == (4, 3, "did you ")
+    first = data.data["problems"][0]
+    assert (first["line"], first["column"], first["hint"]) == (4, 3, "did you mean 'children'?")
 
 
 def test_run_refuses_a_bad_config_and_a_missing_one_before_anything_starts(places: Path) -> None:

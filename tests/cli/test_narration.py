@@ -107,7 +107,8 @@ def test_in_a_pipe_every_record_is_one_line_with_fields() -> None:
     terminal.show(record("agent.exited", "/a b", reason='exit status 3: "\x1b[31m"', trace="one\ntwo"))
     terminal.close()
     assert stream.getvalue() == (
-        '2023-11-14T22:13:20.000Z agent.exited path="/a b" reason="exit status 3: \\"\\u001b[31m\\"" trace="one\\ntwo"\n'
+        '2023-11-14T22:13:20.000Z agent.exited path="/a b" '
+        'reason="exit status 3: \\"\\u001b[31m\\"" trace="one\\ntwo"\n'
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.typing_user import agenthost, screen
+from tests.cli.typing_user import COMMAND, agenthost, screen
 from tests.host.conftest import Start
 from tests.host.running import tree
 from tests.waiting import wait_until
@@ -63,6 +65,7 @@ def test_the_third_ctrl_c_kills(config: Path) -> None:
             shown.wait_for(answer)
         assert shown.wait_end() == 1
     assert agenthost("status").status == 69
+    shutil.rmtree(config.parent / "run" / config.stem)  # a killed host's sockets: the next one would remove them
 
 
 def test_a_crash_shows_the_end_of_what_the_agent_printed_and_where_the_rest_is(config: Path, agents: str) -> None:
@@ -109,10 +112,6 @@ def test_a_second_host_on_the_same_state_folder_is_refused_by_its_lock_once(
 def test_in_a_pipe_there_is_one_line_with_fields_for_every_record_and_nothing_else(config: Path) -> None:
     file = write(config, {"name": "once", "restart": "temporary", "command": ["true"]})
     output = config.with_suffix(".out")
-    import subprocess
-
-    from tests.cli.typing_user import COMMAND
-
     with open(output, "wb") as out, subprocess.Popen([*COMMAND, "run", file], stdout=out) as process:
         wait_until(lambda: "host.ready" in output.read_text(), 60, "it is up")
         process.terminate()

@@ -117,7 +117,7 @@ def test_a_file_that_is_off_says_so(text: str | bytes, said: str) -> None:
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ("name: a", "one of agent, command, children is missing"),
+        ("name: a", "one of agent, command, children, pool is missing"),
         ("command: [x]", "the key 'name' is missing"),
         ("name: a, agent: 'm:C', command: [x]", "cannot have 'command' beside 'agent'"),
         ("name: a, children: [], agent: 'm:C'", "cannot have 'agent' beside 'children'"),

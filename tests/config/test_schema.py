@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import string
@@ -11,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, Phase, example, find, given, settings
 from hypothesis import strategies as st
 
 from agenthost.config import keys, units
@@ -42,12 +43,14 @@ def test_the_schema_is_a_schema() -> None:
     assert json.loads(json.dumps(schema())) == schema()
 
 
-def test_the_example_of_the_documentation_loads_and_fits(tmp_path: Path) -> None:
+def test_the_examples_of_the_documentation_load_and_fit(tmp_path: Path) -> None:
     page = (ROOT / "docs/config.md").read_text(encoding="utf-8")
-    example_yaml = page.partition("```yaml\n")[2].partition("```")[0]
-    (tmp_path / "crew.py").write_text("class Planner: ...\n")
-    assert read_config(example_yaml.encode(), tmp_path / "team.yaml", environment={}).name == "team"
-    assert fits(yaml.safe_load(example_yaml)) == []
+    (tmp_path / "crew.py").write_text("class Planner: ...\nclass Chat: ...\n")
+    found = [part.partition("```")[0] for part in page.split("```yaml\n")[1:]]
+    assert len(found) == 2
+    for text in found:
+        assert read_config(text.encode(), tmp_path / "team.yaml", environment={}).tree.children
+        assert fits(yaml.safe_load(text)) == []
 
 
 def test_every_shipped_config_fits() -> None:
@@ -85,6 +88,8 @@ _MOSTLY: dict[str, st.SearchStrategy[Any]] = {
     "period": _duration(False),
     "otp_strict": st.booleans(),
     "restart": st.sampled_from(["permanent", "transient", "temporary"]),
+    "auto_shutdown": st.sampled_from(["never", "any_significant", "all_significant"]),
+    "significant": st.booleans(),
     "shutdown": _duration(True) | st.sampled_from(["kill", "infinity"]),
     "start_timeout": _duration(False) | st.just("infinity"),
     "backoff": st.just("none")
@@ -116,47 +121,65 @@ _AGENT = st.sampled_from(["m:C", "some.module:Class"])
 _COMMAND = st.sampled_from(["sleep 5", ["x", 1, True, ""], ["x"]]) | st.lists(_SCALAR, max_size=3)
 
 
-def _some(names: list[str], *, odd: bool) -> st.SearchStrategy[dict[str, Any]]:
+@functools.cache
+def _some(names: tuple[str, ...], *, odd: bool) -> st.SearchStrategy[dict[str, Any]]:
     values = {name: _MOSTLY[name] | _VALUE if odd else _MOSTLY[name] for name in names}
     return st.fixed_dictionaries({}, optional=values)
 
 
-def _optional(*sections: Any) -> list[str]:
-    return sorted({key.name for section in sections for key in section.keys} & _MOSTLY.keys())
+@functools.cache
+def _optional(*sections: Any) -> tuple[str, ...]:
+    return tuple(sorted({key.name for section in sections for key in section.keys} & _MOSTLY.keys()))
 
 
-def _child(odd: bool, children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def _child(
+    odd: bool, children: st.SearchStrategy[Any], members: st.SearchStrategy[Any], *, is_member: bool = False
+) -> st.SearchStrategy[Any]:
+    bodies = {"pool": members, "children": children, "agent": _AGENT, "command": _COMMAND}
     main = st.one_of(
-        st.fixed_dictionaries({"agent": _AGENT}),
-        st.fixed_dictionaries({"command": _COMMAND}),
-        st.fixed_dictionaries({"children": children}),
-        st.fixed_dictionaries({}, optional={"agent": _AGENT, "command": _COMMAND, "children": children})
-        if odd
-        else st.nothing(),
+        *(st.fixed_dictionaries({key: body}) for key, body in bodies.items()),
+        st.fixed_dictionaries({}, optional=bodies) if odd else st.nothing(),
     )
 
     @st.composite
     def child(draw: st.DrawFn) -> Any:
         made = draw(main)
-        if "agent" in made:
+        if "pool" in made:
+            section = keys.POOL
+        elif "agent" in made:
             section = keys.AGENT_WORKER
         elif "command" in made:
             section = draw(st.sampled_from([keys.PROGRAM_WORKER, keys.LINES_WORKER]))
         else:
             section = keys.SUPERVISOR
-        return (
-            draw(_some(_optional(section), odd=odd))
-            | made
-            | (draw(_some(_optional(*keys.SECTIONS), odd=True)) if odd else {})
-        )
+        some = _optional(keys.MEMBERS[section.name] if is_member else section)
+        made = draw(_some(some, odd=odd)) | made | (draw(_some(_optional(*keys.SECTIONS), odd=True)) if odd else {})
+        if made.get("significant") is True and draw(_MOSTLY_TRUE):
+            made["restart"] = "transient"
+        return draw(_above(made))
 
     return child()
 
 
+_MOSTLY_TRUE = st.integers(0, 3).map(bool)
+
+
+@st.composite
+def _above(draw: st.DrawFn, made: Any) -> Any:
+    """A supervisor, which more often than chance may have the significant children that it has."""
+    listed = made.get("children")
+    some = isinstance(listed, list) and any(isinstance(c, dict) and c.get("significant") is True for c in listed)
+    return made | {"auto_shutdown": "all_significant"} if some and draw(_MOSTLY_TRUE) else made
+
+
 def _tree(odd: bool) -> st.SearchStrategy[Any]:
-    listed = st.lists(_child(odd, st.just([])), max_size=2)
-    children = st.lists(_child(odd, listed), max_size=3)
-    return st.builds(lambda rules, found: rules | {"children": found}, _some(_optional(keys.TREE), odd=odd), children)
+    nobody: st.SearchStrategy[list[Any]] = st.just([])
+    leaf = st.just({"agent": "m:C"})
+    listed = st.lists(_child(odd, nobody, leaf), max_size=2)
+    members = _child(odd, listed, _child(odd, nobody, leaf, is_member=True), is_member=True)
+    children = st.lists(_child(odd, listed, members), max_size=3)
+    rules = _some(_optional(keys.TREE), odd=odd)
+    return st.builds(lambda rules, found: rules | {"children": found}, rules, children).flatmap(_above)
 
 
 def _named(node: Any) -> Any:
@@ -166,6 +189,8 @@ def _named(node: Any) -> Any:
             if isinstance(child, dict):
                 child["name"] = f"c{number}"
                 _named(child)
+    if isinstance(node, dict):
+        _named(node.get("pool"))
     return node
 
 
@@ -189,8 +214,20 @@ ONLY_LOADER = (
 """Problems that a schema cannot see."""
 
 
+def test_the_generator_makes_good_pools_and_good_significant_children() -> None:
+    def is_good(config: Any) -> bool:
+        text = json.dumps(config)
+        return '"pool"' in text and '"significant": true' in text and not loads(config) and not fits(config)
+
+    find(
+        _config(False),
+        is_good,
+        settings=settings(max_examples=5000, deadline=None, database=None, phases=[Phase.generate]),
+    )
+
+
 @settings(max_examples=200, suppress_health_check=list(HealthCheck), deadline=None)
-@given(st.booleans().flatmap(_config))
+@given(_config(False) | _config(True))
 @example({"agenthost": 1, "tree": {"children": [{"name": "a", "command": ["", "x"]}]}})
 def test_schema_and_loader_agree(config: Any) -> None:
     found = loads(config)

@@ -7,7 +7,7 @@ from random import Random
 
 from tests.conformance.scenario import Action, Behaviour, Branch, Leaf, Scenario, Shape, WhenAsked, parent_of, walk
 
-STRATEGIES = ["one_for_one", "one_for_one"] + ["one_for_all", "rest_for_one"] * 3
+STRATEGIES = ["one_for_one"] * 2 + ["one_for_all", "rest_for_one"] * 4
 RESTARTS = ["permanent", "permanent", "transient", "transient", "temporary"]
 STUBBORN_MS = 10
 """Erlang really waits for it."""
@@ -22,18 +22,18 @@ def scenario(seed: int) -> Scenario:
         if isinstance(shape, Leaf) and chance.random() < 0.2
     }
     extras = dict(extra for path, shape in walk(tree) for extra in extra_children(chance, path, shape))
-    actions = tuple(action(chance, tree, extras) for _ in range(chance.randint(1, 12)))
-    return Scenario(tree, starts, actions)
+    actions = [one for _ in range(chance.randint(2, 9)) for one in actions_of(chance, tree, extras)]
+    return Scenario(tree, starts, tuple(actions))
 
 
 def branch(chance: Random, name: str, levels: int) -> Branch:
-    intensity = chance.choice([0, 1, 1, 2, 2, 3, 3])
-    if chance.random() < 0.12:
+    intensity = chance.choice([0, 1, 1, 2, 2, 3, 3, 3])
+    if chance.random() < (0.05 if name == "root" else 0.12):
         template = branch(chance, "member", 1) if chance.random() < 0.2 else leaf(chance, "member")
         return Branch(name, (), "one_for_one", intensity, restart=chance.choice(RESTARTS), template=template)
     auto_shutdown = chance.choice(["never"] * 6 + ["any_significant", "all_significant"])
     children: list[Shape] = []
-    for number in range(chance.choice([1, 2, 3, 3, 4, 5])):
+    for number in range(chance.choice([1, 2, 3, 3, 4, 4, 5])):
         if levels > 1 and chance.random() < 0.4:
             children.append(branch(chance, f"s{number}", levels - 1))
         else:
@@ -72,13 +72,31 @@ def leaf(chance: Random, name: str) -> Leaf:
 
 def behaviours(chance: Random, path: str, tree: Branch) -> list[Behaviour]:
     """The first start is more often good than not, else few trees would come up."""
+    some = ["ready", "ready", "fail", "ignore"]
     # Only below the root: a supervisor that has come up handles such a crash while the one above goes on.
     siblings = [child.name for child in tree.children if isinstance(child, Leaf) and "/" + child.name != path]
-    if parent_of(path) != "/":
-        siblings = []
-    some = ["ready", "ready", "fail", "ignore", *(f"crash /{other}" for other in chance.sample(siblings, min(1, len(siblings))))]
+    if siblings and parent_of(path) == "/":
+        some.append(f"crash /{chance.choice(siblings)}")
     first = [chance.choice(["ready", "ready", "ready", "ready", "ignore", *some])]
     return first + [chance.choice(some) for _ in range(chance.randint(0, 4))]
+
+
+def actions_of(chance: Random, tree: Branch, extras: dict[str, Shape]) -> list[Action]:
+    """One, or a few that belong together: random ones alone would seldom meet."""
+    shapes = dict(walk(tree))
+    leaves = [path for path, shape in shapes.items() if isinstance(shape, Leaf)]
+    if not leaves or chance.random() < 0.85:
+        return [action(chance, tree, extras)]
+    someone = chance.choice(leaves)
+    above = shapes[parent_of(someone)]
+    in_pool = isinstance(above, Branch) and above.template is not None
+    if in_pool or chance.random() < 0.5:  # it, or its group, is to be restarted and cannot be
+        siblings = [path for path in leaves if parent_of(path) == parent_of(someone)]
+        return [
+            Action("next", someone, ("fail", "fail")[: chance.randint(1, 2)]),
+            Action("crash", chance.choice(siblings)),
+        ]
+    return [Action("next", someone, ("fail",)), Action("stop", someone), Action("start", someone)]
 
 
 def action(chance: Random, tree: Branch, extras: dict[str, Shape]) -> Action:

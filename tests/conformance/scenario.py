@@ -1,13 +1,13 @@
 """A scenario: a tree, what its children's starts do, and actions. Written once, read by both sides.
 
 The part that Erlang reads is a term on one line: ``term`` writes it. To add a field of a spec, add it to ``Leaf`` or
-``Branch``, to ``_spec`` or ``_flags`` and to ``core_side.spec_of``; to add a verb, one clause ``act`` in
-``supervisors.escript`` and one entry in ``core_side.ACTIONS``.
+``Branch``, to ``_spec`` or ``_flags`` and to ``stage.spec_of``; to add a verb, one clause ``act`` in
+``supervisors.escript`` and one entry in ``actions.ACTIONS``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -50,7 +50,7 @@ MEMBERS = ("m0", "m1", "m2")
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """``verb`` is one of ``core_side.ACTIONS``; ``other`` is what else it needs."""
+    """``verb`` is one of ``actions.ACTIONS``; ``other`` is what else it needs."""
 
     verb: str
     path: str = ""
@@ -64,7 +64,7 @@ class Action:
 @dataclass(frozen=True, slots=True)
 class Scenario:
     tree: Branch
-    starts: dict[str, tuple[Behaviour, ...]] = field(default_factory=dict)
+    starts: Mapping[str, tuple[Behaviour, ...]] = field(default_factory=dict)
     """What the first starts of a path do; later ones are ready."""
     actions: tuple[Action, ...] = ()
 

@@ -20,7 +20,8 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 HOSTS = Path(__file__).parent / "hosts"
-NOBODY = 65534
+NOBODY = 60_123
+"""A user who owns nothing. Not 65534, for which a guardian makes no user namespace."""
 PATIENCE_S = 40.0
 """Only what is stuck takes so long; a busy machine does not."""
 

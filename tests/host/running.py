@@ -267,7 +267,7 @@ class Running:
         """Folders of this host in any hierarchy."""
         found = []
         for place, names, _ in os.walk("/sys/fs/cgroup"):
-            here = [name for name in names if name.startswith(f"agenthost-{self.name}-")]
+            here = [name for name in names if name.startswith(f"agenthost-{self.name}.")]
             found += [f"{place}/{name}" for name in here]
             names[:] = [name for name in names if name not in here]
         return found

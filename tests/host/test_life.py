@@ -61,8 +61,8 @@ def test_a_stop_says_how_far_it_had_to_climb(start: Start) -> None:
             agent("deaf", "Deaf", shutdown="1s"),
             agent("brutal", "Noter", shutdown="kill", args={"file": "/dev/null"}),
             {"name": "program", "command": SLEEPER, "shutdown": "20s"},
-            {"name": "polite", "command": ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"],
-             "shutdown": "1s"},
+            {"name": "polite", "command": ["/bin/sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.1; done"],
+             "shutdown": "1s", "ready": {"line": "deaf"}},
         )
     )  # fmt: skip
     assert host.ask("stop", path="/good")["text"].startswith("asked 0 s, empty ")

@@ -12,7 +12,7 @@ from tests.host.conftest import Start
 from tests.host.running import PATIENCE_S, Running, agent, is_alive, tree
 from tests.waiting import wait_until
 
-SLEEPER = ["/bin/sh", "-c", "trap '' INT TERM HUP QUIT; while :; do sleep 0.2; done"]
+SLEEPER = ["/bin/sh", "-c", "trap '' INT TERM HUP QUIT; echo deaf; while :; do sleep 0.2; done"]
 
 
 def stubborn(shutdown: str) -> dict[str, object]:
@@ -20,7 +20,7 @@ def stubborn(shutdown: str) -> dict[str, object]:
     return tree(
         agent("echo", "Echo", shutdown=shutdown),
         agent("deaf", "AwkwardDeaf", shutdown=shutdown),
-        {"name": "program", "command": SLEEPER, "shutdown": shutdown},
+        {"name": "program", "command": SLEEPER, "shutdown": shutdown, "ready": {"line": "deaf"}},
     )
 
 

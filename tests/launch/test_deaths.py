@@ -101,7 +101,7 @@ def test_orders_that_a_stopped_zygote_never_read_are_born_by_the_next(tmp_path: 
             first = zygote_pid(zygotes)
             os.kill(first, signal.SIGSTOP)
             tasks = [asyncio.create_task(give_birth(zygotes, agent("end", status=n))) for n in range(100)]
-            await until(lambda: zygotes.under_way == 100)
+            await until(lambda: sum(one.under_way for one in zygotes.status()) == 100)
             os.kill(first, signal.SIGKILL)
             newborns = await asyncio.gather(*tasks)
             assert [newborn.wait_ended() for newborn in newborns] == list(range(100))
@@ -136,7 +136,7 @@ def test_a_cancelled_birth_leaves_no_process() -> None:
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
-            await until(lambda: not zygotes.under_way)
+            await until(lambda: not any(one.under_way for one in zygotes.status()))
             await zygotes._strays.wait_none()
             assert children() == {zygote}
 

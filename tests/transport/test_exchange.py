@@ -23,6 +23,7 @@ from agenthost.transport.caller import (
     Call,
     Caller,
     Close,
+    Doubt,
     Link,
     Look,
     Open,
@@ -41,6 +42,7 @@ class Wire:
         self.there: list[list[bytes]] = []
         self.back: list[list[bytes]] = []
         self.looks: list[int] = []
+        self.doubts: list[tuple[str, str]] = []
         self.link: Link | None = None
 
     def carry_out(self) -> None:
@@ -51,6 +53,8 @@ class Wire:
                 self.looks.append(action.id)
             elif isinstance(action, Open):
                 self.link = action.link
+            elif isinstance(action, Doubt):
+                self.doubts.append((action.path, action.inc))
             else:
                 assert isinstance(action, Close)
                 self.link = None
@@ -207,6 +211,34 @@ def test_a_cancelled_call_that_waits_is_not_begun_and_its_credit_comes_back() ->
     assert second.outcome is None
 
 
+def test_calls_that_wait_for_a_greeting_do_not_pile_up_and_cast_doubt() -> None:
+    wire = Wire()
+    for number in range(100):
+        call = wire.caller.call(PATH, b"", None, 0.0)
+        wire.carry_out()
+        if wire.looks:
+            wire.caller.abandon(call, TimedOut("the host has not answered"))
+            assert wire.doubts == []
+            wire.find()
+        else:
+            wire.caller.abandon(call, TimedOut("enough"))
+            wire.carry_out()
+            assert len(wire.doubts) == number
+    assert not call.link.waiting
+    wire.settle()
+    assert call.link.state == OPEN
+    assert wire.callee.queued == 0
+
+
+@pytest.mark.parametrize("timeout_s", [float("inf"), 1e12])
+def test_a_deadline_beyond_all_measure_is_none(timeout_s: float) -> None:
+    wire = Wire().opened()
+    wire.caller.call(PATH, b"", timeout_s, 0.0)
+    wire.settle()
+    turn = wire.callee.take(1e8)
+    assert turn is not None and turn.deadline is None
+
+
 def test_a_late_reply_is_dropped() -> None:
     wire = Wire().opened()
     call = wire.caller.call(PATH, b"", None, 0.0)
@@ -360,6 +392,18 @@ def test_look_ups_beyond_the_limit_wait_until_a_link_is_free() -> None:
         call = next(call for call in calls if call.outcome is None and call.id in call.link.open)
         caller.receive(call.link, [encode(data.Reply(id=call.id)), b"\xc0"], 0.0)
     assert all(call.outcome == b"\xc0" for call in calls)
+
+
+def test_links_that_nothing_is_sent_over_make_room_once_they_are_open() -> None:
+    caller = Caller("/me", "1.2")
+    links = [caller.look(f"/{number}") for number in range(MAX_LINKS + 50)]
+    while looks := [action for action in caller.out if isinstance(action, Look)]:
+        caller.out.clear()
+        for look in looks:
+            caller.found(control.Found(id=look.id, path=look.path, inc=INC, address="ipc://x", ticket=TICKET))
+            link = next(link for link in links if link.path == look.path)
+            caller.receive(link, [encode(data.Accepted(inc=INC, credit=1))], 0.0)
+    assert all(link.inc == INC for link in links)
 
 
 frames = st.lists(st.binary(max_size=40), min_size=1, max_size=4)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from agenthost_workers.again import ask_again, waits
+from agenthost_workers.again import ask_again, call_again, waits
 
-from agenthost import Refuse
+from agenthost import Agent, Context, Message, Refuse
 from agenthost.errors import Down, HandlerFailed, NotRunning, Overloaded, StartFailed, TimedOut
+from agenthost.testing import AgentHarness
 
 
 def answers(*outcomes: Any) -> Callable[[float], Any]:
@@ -55,3 +56,21 @@ def test_the_waits_grow_to_a_second_and_no_further() -> None:
     growing = waits()
     first = [next(growing) for _ in range(8)]
     assert first == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
+
+
+class Asking(Agent):
+    def handle(self, message: Message, ctx: Context) -> Any:
+        return call_again(ctx, "/other", None, deadline=in_s(30))
+
+
+def test_an_agent_that_is_stopping_asks_nobody_again() -> None:
+    with AgentHarness(Asking) as asking:
+
+        def is_down(body: Any) -> None:
+            asking.stopping = len(asking.calls) == 2
+            raise NotRunning("not yet")
+
+        asking.answers["/other"] = is_down
+        with pytest.raises(NotRunning, match="/test is stopping"):
+            asking.call()
+        assert len(asking.calls) == 2

@@ -72,6 +72,25 @@ def test_only_the_last_of_the_history_is_sent_where_it_is_told(endpoint: Endpoin
             chat.call(word)
         assert said(endpoint) == [("user", "two"), ("assistant", "You said: two"), ("user", "three")]
         assert chat.agent.compact(chat.agent.state, 2)["messages"][0]["content"] == "three"  # type: ignore[attr-defined]
+        assert chat.agent.compact(chat.agent.state, 0)["messages"] == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"messages": "hi"},
+        {"messages": ["hi"], "system": "be short"},
+        {"messages": []},
+        {"text": "hi", "response_format": "json"},
+        {"text": 7},
+        [1],
+    ],
+    ids=str,
+)
+def test_a_body_that_cannot_be_asked_is_refused_not_a_crash(endpoint: Endpoint, body: Any) -> None:
+    with turns_of(Chat, args(endpoint)) as chat, pytest.raises(Refuse, match="cannot"):
+        chat.call(body)
+    assert endpoint.requests == []
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,7 @@ def test_retry_after_may_be_a_date() -> None:
     assert completion.retry_after_s(format_datetime(soon - timedelta(days=1), usegmt=True)) == 0
     assert completion.retry_after_s("-5") == 0
     assert completion.retry_after_s("soon") is None
+    assert completion.retry_after_s("nan") is None
     assert completion.retry_after_s(None) is None
 
 

@@ -1,0 +1,52 @@
+"""For every form that a child can have: the keys that other forms have, and why they are not for this one."""
+
+from __future__ import annotations
+
+from agenthost.config import keys
+from agenthost.config.sections import Misplaced
+
+_AGENT_ONLY = Misplaced("it is for agents and for commands with 'protocol: lines'")
+_PROGRAM_ONLY = Misplaced("it is for commands without a protocol")
+_SUPERVISOR_ONLY = Misplaced("it is for supervisors, which have 'children'")
+_SUPERVISORS_ONLY = Misplaced("it is for supervisors, which have 'children' or 'pool'")
+_WORKER_ONLY = Misplaced("it is for workers, which have 'agent' or 'command'")
+_AGENTS = Misplaced("it is for agents")
+_COMMANDS = Misplaced("it is for commands")
+_OF_MEMBERS = Misplaced("it is for the members of the pool", "move it into 'pool'")
+_NO_RESTART = Misplaced("nothing restarts the whole tree")
+
+_TREE = {
+    "name": Misplaced("the tree has none, 'name' stands above it"),
+    "restart": _NO_RESTART,
+    "backoff": _NO_RESTART,
+    "significant": Misplaced("no supervisor stands above the tree"),
+    "pool": Misplaced("the tree has 'children', and a pool is one of them", "move it into 'children', with a 'name'"),
+}
+_POOL = {
+    "strategy": Misplaced("a pool is one_for_one, each member stands for itself"),
+    "auto_shutdown": Misplaced("a pool does not stop itself, its members come and go"),
+}
+_MEMBER = {
+    "name": Misplaced("a member gets its name when it is started"),
+    "significant": Misplaced("a member cannot be significant, a pool does not stop itself"),
+}
+
+
+def _by_form() -> dict[str, dict[str, Misplaced]]:
+    worker = {key.name for section in keys.WORKERS for key in section.keys}
+    supervisor, pool = set(keys.SUPERVISOR.key_names), set(keys.POOL.key_names)
+    agent, lines, program = (set(s.key_names) for s in (keys.AGENT_WORKER, keys.LINES_WORKER, keys.PROGRAM_WORKER))
+    why = dict.fromkeys(supervisor - worker, _SUPERVISOR_ONLY) | dict.fromkeys(pool - worker, _SUPERVISORS_ONLY)
+    of_worker = dict.fromkeys(worker - supervisor, _WORKER_ONLY)
+    found = {
+        "supervisor": of_worker,
+        "pool": dict.fromkeys(worker - pool, _OF_MEMBERS) | _POOL,
+        "agent": why | dict.fromkeys(program - agent, _COMMANDS) | dict.fromkeys(program - lines, _PROGRAM_ONLY),
+        "lines": why | {"args": _AGENTS} | dict.fromkeys(program - lines, _PROGRAM_ONLY),
+        "program": why | {"args": _AGENTS} | dict.fromkeys(lines - program, _AGENT_ONLY),
+    }
+    members = {keys.MEMBERS[form].name: there | _MEMBER for form, there in found.items()}
+    return found | members | {"tree": of_worker | _TREE}
+
+
+ELSEWHERE = _by_form()

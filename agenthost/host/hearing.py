@@ -1,0 +1,150 @@
+"""What a process says on its birth socket: who it is, whether it could begin, that its turn goes on.
+
+A process that floods its socket waits; everybody else is served. Only ``Here`` is believed about who somebody is, once,
+by the kernel's word on the sender.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from agenthost.core import events as on
+from agenthost.core.birth import AgentBirth, ProgramBirth
+from agenthost.core.reason import Reason
+from agenthost.errors import ProtocolError
+from agenthost.host.incarnation import Incarnation
+from agenthost.host.readiness import wait_ready
+from agenthost.launch.birth_socket import receive
+from agenthost.protocol import birth as said
+from agenthost.protocol.codec import read_from_process
+
+PACKETS_PER_TURN, FLOOD_PAUSE_S = 64, 0.05
+
+
+class Hearing:
+    """``on_here(incarnation)`` once the agent's own pid is known."""
+
+    def __init__(self, tell: Callable[[on.Event], None], on_here: Callable[[Incarnation], None]) -> None:
+        self._tell, self._on_here = tell, on_here
+        self.garbled = 0
+        """Packets that could not be read."""
+        self._checks: dict[int, asyncio.Task[None]] = {}
+
+    def begin(self, incarnation: Incarnation) -> None:
+        assert incarnation.born is not None
+        asyncio.get_running_loop().add_reader(incarnation.born.birth_socket.fileno(), self.hear, incarnation)
+
+    def end(self, incarnation: Incarnation) -> None:
+        """Its process is reaped: take its last words, and no more."""
+        self.hear(incarnation)
+        self._pause(incarnation)
+        check = self._checks.pop(incarnation.n, None)
+        if check is not None:
+            check.cancel()
+
+    def hear(self, incarnation: Incarnation) -> None:
+        assert incarnation.born is not None
+        sock = incarnation.born.birth_socket
+        for _ in range(PACKETS_PER_TURN):
+            try:
+                packet, pid = receive(sock)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet, pid = b"", None
+            if not packet:
+                self._pause(incarnation)
+                self._spoke_last(incarnation)
+                return
+            try:
+                self._obey(incarnation, read_from_process(packet), pid)
+            except ProtocolError:
+                self.garbled += 1
+        self._pause(incarnation)
+        asyncio.get_running_loop().call_later(FLOOD_PAUSE_S, self._resume, incarnation)
+
+    def line_printed(self, incarnation: Incarnation) -> None:
+        """The line that says it is ready."""
+        if not incarnation.exited:
+            self._tell(on.Ready(incarnation.path, incarnation.n))
+
+    def _pause(self, incarnation: Incarnation) -> None:
+        assert incarnation.born is not None
+        asyncio.get_running_loop().remove_reader(incarnation.born.birth_socket.fileno())
+
+    def _resume(self, incarnation: Incarnation) -> None:
+        if incarnation.born is not None and not incarnation.exited:
+            self.begin(incarnation)
+
+    def _obey(self, incarnation: Incarnation, message: said.FromProcess, pid: int | None) -> None:
+        match message:
+            case said.Here():
+                if incarnation.agent_pid is None:  # later it is somebody who inherited the socket
+                    incarnation.agent_pid = pid
+                    self._on_here(incarnation)
+            case said.BirthFailed(step=step, error=error, trace=trace):
+                incarnation.start_error = Reason("start_failed", text=f"{error} ({step})", trace=trace)
+            case said.Execed():
+                self._exec_succeeded(incarnation)
+            case said.Ended():
+                incarnation.reported = message
+            case said.Beat():
+                self._beat(incarnation)
+            case said.Idle():
+                incarnation.beat_at = None
+            case said.Alive(id=id):
+                if incarnation.doubt == id:
+                    incarnation.doubt = None
+                if incarnation.beat_at is not None:
+                    incarnation.beat_at = time.monotonic()
+
+    # ---- programs
+
+    def _spoke_last(self, incarnation: Incarnation) -> None:
+        """The socket has closed: of a program that is exec's doing; of a Python agent, its end's or its author's."""
+        if isinstance(incarnation.birth, ProgramBirth) and incarnation.start_error is None:
+            self._exec_succeeded(incarnation)
+
+    def _exec_succeeded(self, incarnation: Incarnation) -> None:
+        wanted = incarnation.birth
+        if not isinstance(wanted, ProgramBirth) or incarnation.exited or incarnation.execed:
+            return
+        incarnation.execed = True
+        if wanted.ready is None:
+            self._tell(on.Ready(incarnation.path, incarnation.n))
+        elif wanted.ready.kind != "line":
+            task = asyncio.get_running_loop().create_task(wait_ready(wanted.ready))
+            self._checks[incarnation.n] = task
+            task.add_done_callback(lambda done: self._checked(incarnation, done))
+
+    def _checked(self, incarnation: Incarnation, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or incarnation.exited:
+            return
+        error = task.exception()
+        if error is None:
+            self._tell(on.Ready(incarnation.path, incarnation.n))
+        else:
+            reason = Reason("start_failed", text=f"its readiness cannot be checked: {error}")
+            self._tell(on.Fault(incarnation.path, incarnation.n, reason))
+
+    # ---- turns
+
+    def _beat(self, incarnation: Incarnation) -> None:
+        incarnation.beat_at = time.monotonic()
+        if not incarnation.listening:
+            self._listen_for_silence(incarnation)
+
+    def _listen_for_silence(self, incarnation: Incarnation) -> None:
+        incarnation.listening = False
+        if incarnation.exited or incarnation.beat_at is None or not isinstance(incarnation.birth, AgentBirth):
+            return
+        silence_s = incarnation.birth.silence_s
+        due_in_s = incarnation.beat_at + silence_s - time.monotonic()
+        if due_in_s > 0:
+            incarnation.listening = True
+            asyncio.get_running_loop().call_later(due_in_s, self._listen_for_silence, incarnation)
+            return
+        text = f"no beat for {silence_s:g} s while a turn was in hand"
+        self._tell(on.Fault(incarnation.path, incarnation.n, Reason("silent", text=text)))

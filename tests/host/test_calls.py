@@ -1,0 +1,161 @@
+"""Calls end: with an answer, with the reason why there is none at once, never by waiting for what cannot come."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from agenthost.errors import Down, HandlerFailed, NotRunning, Refuse, TimedOut, UnknownName
+from tests.host.conftest import Start
+from tests.host.running import PATIENCE_S, Running, agent, kill, tree
+from tests.waiting import wait_until
+
+AT_ONCE_S = 5.0
+"""Far below every deadline here, far above what a loaded machine needs for a message."""
+
+
+@pytest.mark.parametrize("kind", ["Doer", "AsyncDoer"])
+def test_a_call_in_flight_ends_at_once_with_the_reason_when_the_callee_is_killed(start: Start, kind: str) -> None:
+    host = start(tree(agent("caller", kind), agent("callee", "Doer")))
+    host.call("/callee", {"do": "pid"})
+    file = host.folder / "nap"
+    nap = {"do": "nap_and_note", "s": 50, "file": str(file)}
+    callee = host.pid("/callee")
+
+    def kill_when_it_naps() -> bool:
+        if not Path(f"{file}.began").exists():
+            return False
+        kill(callee)
+        return True
+
+    killer = threading.Thread(target=wait_until, args=(kill_when_it_naps, PATIENCE_S, "the callee naps"))
+    killer.start()
+    began = time.monotonic()
+    outcome = host.call("/caller", {"do": "call", "path": "/callee", "body": nap})
+    took_s = time.monotonic() - began
+    killer.join()
+    assert outcome["code"] == "down", outcome
+    assert "SIGKILL" in outcome["error"]
+    assert took_s < 20, took_s  # not the 50 s of its deadline
+    killed_at = host.wait_event("agent.exited", "/callee")["at"]
+    assert time.time() - killed_at < AT_ONCE_S
+
+
+def test_a_clients_call_in_flight_ends_at_once_as_well(start: Start) -> None:
+    host = start(tree(agent("callee", "Doer")))
+    file = host.folder / "nap"
+    callee = host.pid("/callee")
+
+    def kill_when_it_naps() -> bool:
+        if not Path(f"{file}.began").exists():
+            return False
+        kill(callee)
+        return True
+
+    killer = threading.Thread(target=wait_until, args=(kill_when_it_naps, PATIENCE_S, "the callee naps"))
+    killer.start()
+    with pytest.raises(Down, match="SIGKILL"):
+        host.call("/callee", {"do": "nap_and_note", "s": 50, "file": str(file)})
+    killer.join()
+    assert time.time() - host.wait_event("agent.exited", "/callee")["at"] < AT_ONCE_S
+
+
+def test_a_stopped_agent_tells_whoever_waits_for_it(start: Start) -> None:
+    host = start(tree(agent("caller", "Doer"), agent("callee", "Doer", shutdown="400ms")))
+    file = host.folder / "nap"
+    host.call("/callee", {"do": "pid"})
+    host.client.send("/callee", {"do": "nap_and_note", "s": 50, "file": str(file)})
+    host.wait(lambda: Path(f"{file}.began").exists(), "it naps")
+    host.ask("stop", path="/callee", wait=False)
+    outcome = host.call("/caller", {"do": "call", "path": "/callee", "body": {"do": "pid"}})
+    assert outcome["code"] in ("down", "not_running"), outcome
+    assert outcome["took_s"] < AT_ONCE_S
+
+
+def test_what_is_not_there_is_refused_at_once_in_words(start: Start, places: Path) -> None:
+    go = places / "go"
+    host = Running(
+        places,
+        tree(
+            agent("echo", "Echo"),
+            agent("doer", "Doer"),
+            agent("deaf", "Deaf", shutdown="3s"),
+            {"name": "in", **tree(agent("deep", "Echo"))},
+            {"name": "program", "command": ["/bin/sleep", "1000"]},
+            agent("slow", "Slow", args={"until": str(go)}, start_timeout="300s"),
+            agent("later", "Echo"),
+        ),
+    )
+    try:
+        host.start()
+        host.wait(lambda: host.host().get("state") == "starting", "the host answers")
+        host.wait_state("/slow", "starting")
+        host.ask("stop", path="/echo")
+        host.ask("stop", path="/deaf", wait=False)
+
+        def asked(path: str) -> tuple[str, str]:
+            outcome = host.call("/doer", {"do": "call", "path": path})
+            assert outcome["took_s"] < AT_ONCE_S, outcome
+            return outcome["code"], outcome["error"]
+
+        code, words = asked("/deaf")
+        assert code == "not_running" and ("asked" in words or "terminating" in words), words
+        for path, word in (("/slow", "starting"), ("/later", "down"), ("/echo", "down"), ("/in", "supervisor"),
+                           ("/program", "program")):  # fmt: skip
+            code, words = asked(path)
+            assert code == "not_running" and word in words, (path, code, words)
+        code, words = asked("/nobody")
+        assert code == "unknown_name" and "/nobody" in words
+        code, words = asked("/doer")
+        assert code == "usage", words
+        with pytest.raises(UnknownName):
+            host.call("/nobody")
+        with pytest.raises(NotRunning, match="down"):
+            host.call("/later")
+        go.touch()
+        host.wait_ready()
+        assert host.call("/later", 1) == 1
+        assert host.stop() == 0
+    finally:
+        host.end()
+
+
+def test_what_a_handler_raises_decides_what_its_caller_gets(start: Start) -> None:
+    host = start(tree(agent("doer", "Doer"), agent("caller", "Doer")))
+    with pytest.raises(Refuse, match="not today"):
+        host.call("/doer", {"do": "refuse"})
+    incarnation = host.row("/doer")["incarnation"]
+    outcome = host.call("/caller", {"do": "call", "path": "/doer", "body": {"do": "refuse"}})
+    assert outcome["code"] == "refused" and host.row("/doer")["incarnation"] == incarnation
+    with pytest.raises((HandlerFailed, Down), match="crash on demand|exit status 1"):
+        host.call("/doer", {"do": "crash"})
+    host.wait(lambda: host.row("/doer")["incarnation"] not in (None, incarnation), "a clean one")
+
+
+def test_a_deadline_ends_a_call_and_the_agent_goes_on(start: Start) -> None:
+    host = start(tree(agent("doer", "Doer"), agent("caller", "Doer")))
+    began = time.monotonic()
+    with pytest.raises(TimedOut):
+        host.call("/doer", {"do": "nap", "s": 3}, timeout=0.5)
+    outcome = host.call("/caller", {"do": "call", "path": "/doer", "body": {"do": "nap", "s": 0.1}, "timeout": 0.3})
+    assert outcome["code"] == "timed_out"
+    assert time.monotonic() - began < 3 + AT_ONCE_S
+    assert host.call("/doer", {"do": "nap", "s": 0}) == "awake"
+    assert host.row("/doer")["restarts"] == 0
+
+
+def test_calls_over_a_callee_that_is_killed_again_and_again_all_have_an_outcome(start: Start) -> None:
+    callee = agent("callee", "Echo", backoff="none")
+    host = start(tree(agent("caller", "Doer"), callee, intensity=1000))
+    for _ in range(5):
+        host.client.send("/caller", {"do": "many_and_note", "path": "/callee", "n": 300, "file": str(host.folder / "n")})
+        for _ in range(3):
+            kill(host.pid("/callee"))
+            host.wait(lambda: host.row("/callee")["state"] == "ready", "it is back")
+        wait_until(lambda: (host.folder / "n").exists(), PATIENCE_S, "all have an outcome")
+        assert (host.folder / "n").read_text() == "300"
+        (host.folder / "n").unlink()
+    host.wait_answers("/callee")
