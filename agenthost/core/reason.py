@@ -40,7 +40,9 @@ class Reason(msgspec.Struct, frozen=True):
         return self.kind in WELL
 
     def words(self) -> str:
-        """One line: "killed by SIGSEGV", "gave up: 6 restarts in 30 s", "exit status 3"."""
+        """One line: "killed by SIGSEGV", "gave up: 6 restarts in 30 s", "exit status 3", "stopped by uid 1000"."""
+        if self.kind == "shutdown" and self.text:
+            return self.text
         what = self._what()
         return f"{what}: {self.text}" if self.text else what
 

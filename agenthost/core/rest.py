@@ -102,4 +102,8 @@ def ladder(turn: Turn, node: AnyNode) -> str:
     if not steps:
         return "empty"  # nothing was climbed: it ended by itself
     start = steps[0][1]
-    return ", ".join([*(f"{word} {at - start:.3g} s" for word, at in steps), f"empty {turn.now - start:.3g} s"])
+    return ", ".join([*(f"{word} {_span(at - start)}" for word, at in steps), f"empty {_span(turn.now - start)}"])
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 or seconds == 0 else f"{seconds * 1000:.0f} ms"

@@ -362,7 +362,8 @@ def _stop_next(turn: Turn, sup: Supervisor, child: AnyNode | None) -> None:
         return
     if child.alive:
         sup.in_hand, sup.stopping_in_hand = child.name, True
-        stop(turn, child, "its supervisor stops it" if sup.doing is Doing.STOPPING else "its group is restarted")
+        why = "its supervisor" if sup.doing is Doing.STOPPING else "a restart of its group"
+        stop(turn, child, f"stopped by {why}")
         return
     leave_waiting(turn, child)
     come_to_rest(turn, child, Wish.NONE)

@@ -78,6 +78,8 @@ class Worker(Node):
     """Number of its current or last incarnation; 0 before the first."""
     cause: Reason | None = None
     """Why we end it; outranks what its exit status will say."""
+    why_asked: str = ""
+    """What it was told when it was asked to end."""
     climbed: list[tuple[str, float]] = field(default_factory=list)
     """How far the stop ladder was climbed: (word, time)."""
 

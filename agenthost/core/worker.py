@@ -36,6 +36,7 @@ def timer(kind: str, worker: Worker) -> str:
 def begin(turn: Turn, worker: Worker, news: News) -> None:
     turn.state.last_n += 1
     worker.n = turn.state.last_n
+    worker.why_asked = ""
     worker.cause, worker.up_at, worker.climbed, worker.held = None, None, [], False
     feed(turn, worker, Input.BEGIN, news)
 
@@ -46,6 +47,7 @@ def ask(turn: Turn, worker: Worker, why: str, news: News) -> None:
         kill(turn, worker, Reason("killed", text=why), news)
         return
     if worker.life in (Life.STARTING, Life.READY):
+        worker.why_asked = why
         _climb(turn, worker, worker.spec.shutdown)
     feed(turn, worker, Input.ASK, news, why=why)
 
@@ -157,7 +159,7 @@ def _verdict(worker: Worker, reason: Reason) -> Reason:
     if worker.life in (Life.ASKED, Life.TERMINATING) and (
         reason.kind == "normal" or (reason.kind == "signal" and reason.detail in STOP_SIGNALS)
     ):
-        return Reason("shutdown")
+        return Reason("shutdown", text=worker.why_asked)
     if worker.life is Life.STARTING and reason.kind == "normal":
         return Reason("start_failed", text="it ended normally before it was ready")
     return reason

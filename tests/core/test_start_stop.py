@@ -116,7 +116,7 @@ def test_grace_zero_asks_and_kills_in_the_same_instant_but_a_fast_child_still_st
     ).boot()
     world.halt()
     world.pass_time(0.0)
-    assert world.state.nodes["/fast"].reason == Reason("shutdown")
+    assert world.state.nodes["/fast"].reason == Reason("shutdown", text="stopped by its supervisor")
     assert world.state.nodes["/slow"].reason.kind == "killed"  # type: ignore[union-attr]
 
 

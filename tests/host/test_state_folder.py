@@ -34,7 +34,7 @@ def test_a_second_host_on_the_same_state_folder_is_refused_and_the_first_one_doe
     second.start()
     status = second.wait_end()
     assert status == 75  # busy
-    assert "another one holds" in second.output() and "--name" in second.output(), second.output()
+    assert "it is running already" in second.output() and "--name" in second.output(), second.output()
     assert "starting it again" not in second.output()
     assert host.call("/echo", 1) == 1 and host.pid("/echo") == pid
     wait_until(lambda: not second.survivors(), PATIENCE_S, "nothing of the second is left")
