@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh          what is needed to run, change and test agenthost
 #   scripts/setup.sh model    that, and a small model with its weights (about 200 MB)
-#   scripts/setup.sh erlang   that, and Debian's Erlang for tests/conformance (30 MB), if it is not there; needs root
+#   scripts/setup.sh erlang   that, and Debian's Erlang for tests/conformance (16 MB), if it is not there; needs root
 #
 # PYTHON=... names the interpreter, VENV=... another folder. Does nothing if nothing has changed since last time: a
 # stamp in the environment is named after a digest of all that went into it.

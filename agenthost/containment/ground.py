@@ -2,7 +2,7 @@
 
     agenthost-NAME-BOOT/
     |- system/            the host, and all that it starts except agents
-    `- agents/            cells, nested as the tree of paths; lowest cpu weight
+    `- agents/            cells, nested as the tree of paths; low cpu weight
        `- s-crew/                     a supervisor
           `- a-planner@7.12/          a cell
              |- here/                 its processes, only if controllers are on: cgroups(7), "no internal processes"
@@ -79,7 +79,7 @@ class Ground:
         v2, missing = self._enable()
         self.controllers = allotment.find(v2, missing, own, os.path.basename(self.base))
         if "cpu" in v2:
-            hierarchy.write(f"{self.agents}/cpu.weight", str(allotment.LOWEST_V2_WEIGHT))
+            hierarchy.write(f"{self.agents}/cpu.weight", str(allotment.LOW_V2_WEIGHT))
             self.controllers.low_weight = True
 
     def enable_below(self, folder: str) -> None:

@@ -151,7 +151,9 @@ def test_calls_over_a_callee_that_is_killed_again_and_again_all_have_an_outcome(
     callee = agent("callee", "Echo", backoff="none")
     host = start(tree(agent("caller", "Doer"), callee, intensity=1000))
     for _ in range(5):
-        host.client.send("/caller", {"do": "many_and_note", "path": "/callee", "n": 300, "file": str(host.folder / "n")})
+        host.client.send(
+            "/caller", {"do": "many_and_note", "path": "/callee", "n": 300, "file": str(host.folder / "n")}
+        )
         for _ in range(3):
             kill(host.pid("/callee"))
             host.wait(lambda: host.row("/callee")["state"] == "ready", "it is back")

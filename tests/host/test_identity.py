@@ -317,4 +317,3 @@ def test_a_flood_on_the_control_socket_does_not_keep_others_from_it(start: Start
         with Client(host.endpoint, patience_s=20) as client:  # with a look-up of its own, in the midst of it
             assert client.call("/echo", number, 20) == number
     assert host.state("/flooder") == "ready"
-

@@ -145,7 +145,9 @@ def test_what_agents_and_programs_print_can_be_read_also_after_the_end_of_the_ho
 
 
 def test_a_failed_import_is_seen_with_its_traceback_by_an_operator(start: Start, places: Path) -> None:
-    (places / "broken.py").write_text("from agenthost import Agent\nraise ValueError('bad seed')\nclass A(Agent): ...\n")
+    (places / "broken.py").write_text(
+        "from agenthost import Agent\nraise ValueError('bad seed')\nclass A(Agent): ...\n"
+    )
     host = start(tree({"name": "broken", "agent": "broken.py:A"}, agent("echo", "Echo")))
     [record] = host.events("agent.gave_up", "/broken")
     assert "ValueError: bad seed" in record["fields"]["trace"]
