@@ -72,6 +72,13 @@ def paths_of(asked: Client, patterns: list[str]) -> list[str]:
     return [row["path"] for row in rows if row["path"] in found and not found.intersection(_above(row["path"]))]
 
 
+def new_members(asked: Client, patterns: list[str]) -> list[str]:
+    """Paths among ``patterns`` that are not there, below a pool: it can have them."""
+    rows = {row["path"]: row for row in asked.request("status")["tree"]}
+    wanted = [normal(pattern) for pattern in patterns if not _is_glob(pattern)]
+    return [path for path in wanted if path not in rows and rows.get(path.rpartition("/")[0], {}).get("pool")]
+
+
 def chosen(patterns: Iterable[str], known: Iterable[str]) -> list[str]:
     """Those of ``known`` that ``patterns`` name. ``UnknownName`` for a pattern that names none."""
     listed, found = list(known), dict[str, None]()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agenthost.cli.asking import Timeout, client, complete_path, paths_of
+from agenthost.cli.asking import Timeout, client, complete_path, new_members, normal, paths_of
 from agenthost.cli.showing import Format, dump
 from agenthost.errors import AgenthostError
 from agenthost.observe.printable import printable
@@ -21,7 +21,7 @@ Output = Annotated[Format, typer.Option("-o", "--output", help="Format.")]
 def start(
     paths: Paths, wait: Wait = True, timeout: Timeout = None, reason: Reason = "", output: Output = Format.table
 ) -> None:
-    """Start what is down, and wait until it is ready."""
+    """Start what is down, and wait until it is ready. A path below a pool that is not there yet is a new member."""
     _change("start", paths, wait, timeout, reason, output)
 
 
@@ -56,7 +56,9 @@ def _change(verb: str, patterns: list[str], wait: bool, timeout: float | None, r
     shown = output in (Format.table, Format.wide)
     worst, results = 0, dict[int, dict[str, Any]]()
     with client() as asked:
-        paths = paths_of(asked, patterns)
+        members = new_members(asked, patterns) if verb == "start" else []
+        known = [pattern for pattern in patterns if normal(pattern) not in members]
+        paths = [*(paths_of(asked, known) if known else ()), *members]
         arguments = [{"path": path, "wait": wait, "timeout_s": timeout, "reason": reason} for path in paths]
         for at, result in asked.request_each(verb, arguments):
             if isinstance(result, AgenthostError):

@@ -27,6 +27,7 @@ class Row:
     held: bool
     restart: str
     strategy: str | None
+    pool: bool
     depth: int
 
 
@@ -48,6 +49,7 @@ def _rows(node: AnyNode, depth: int) -> Iterator[Row]:
         held=node.held,
         restart=str(node.spec.restart),
         strategy=str(node.spec.strategy) if isinstance(node, Supervisor) else None,
+        pool=isinstance(node, Supervisor) and node.is_pool,
         depth=depth,
     )
     if isinstance(node, Supervisor):

@@ -6,6 +6,7 @@ Every request is answered once; the same request again (a lost answer) gets the 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
@@ -13,9 +14,9 @@ from typing import Any, Protocol
 from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth
-from agenthost.core.tree import State, Worker
+from agenthost.core.tree import State, Supervisor, Worker
 from agenthost.core.view import shown
-from agenthost.errors import AgenthostError, TimedOut, from_wire
+from agenthost.errors import AgenthostError, TimedOut, UsageError, from_wire
 from agenthost.host.chronicle import Chronicle
 from agenthost.host.following import Following, Question
 from agenthost.host.incarnation import Incarnation
@@ -159,10 +160,20 @@ class Operators:
         if wanted.timeout_s is not None:
             asyncio.get_running_loop().call_later(wanted.timeout_s, self._too_late, op, wanted.timeout_s)
         who = f"{by} ({wanted.reason})" if wanted.reason else by
-        verb = type(wanted).__name__.lower()
-        self._tell(on.Command(op, verb, path, who))  # type: ignore[arg-type]
+        pool = self._pool_above(path) if isinstance(wanted, ask.Start) else None
+        if pool is not None:
+            self._tell(on.Add(op, pool.path, _member_name(path), None, who))
+        else:
+            verb = type(wanted).__name__.lower()
+            self._tell(on.Command(op, verb, path, who))  # type: ignore[arg-type]
         if not wanted.wait and self._commands.pop(op, None) is not None:
             self._respond(question, self._brief(path, "under way"))
+
+    def _pool_above(self, path: str) -> Supervisor | None:
+        """The pool that would get a member of that path; None if the path is known, or no pool stands above it."""
+        parent = self._state.nodes.get(path.rpartition("/")[0] or "/")
+        is_new = path not in self._state.nodes
+        return parent if is_new and isinstance(parent, Supervisor) and parent.is_pool else None
 
     # ---- reading the config again
 
@@ -250,6 +261,17 @@ class Operators:
         while len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)
         self._send(question[0], frame)
+
+
+def _member_name(path: str) -> str:
+    """``UsageError``: it is not fit for a path. The rule is the config's."""
+    name = path.rpartition("/")[2]
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+        raise UsageError(
+            f"cannot name a member {name!r}: a name has letters, digits, '_', '.', '-', at most 64",
+            hint="begin it with a letter or digit",
+        )
+    return name
 
 
 def _as_ours(error: Exception) -> AgenthostError:

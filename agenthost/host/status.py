@@ -68,6 +68,7 @@ class Status:
         }
         if row.strategy is not None:
             found["strategy"] = row.strategy
+            found["pool"] = row.pool
             return found
         node = self._state.nodes[row.path]
         assert isinstance(node, Worker)
