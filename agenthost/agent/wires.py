@@ -24,6 +24,10 @@ _LAST_WORDS_S = 1.0
 """How long a process that ends stays for libzmq to deliver what it has said last."""
 
 READY = "ready"
+_LAST_HEARD_S = 5.0
+"""How long a process that did not come up waits for the host to have heard why."""
+_MOST_OF_TRACE = 32 * 1024
+"""Characters, of which UTF-8 makes up to four bytes: the router takes no message of more than 256 KiB."""
 
 
 class Wires:
@@ -39,6 +43,8 @@ class Wires:
         self.door: Door | None = None
         self.on_door: Callable[[Door], None] = lambda door: None
         self.stop: control.Stop | None = None
+        self.welcome = False
+        """The host has heard Ready, or what was said instead."""
         self.spoke = False
         """Something was said to the host since it was last found silent: that may have swallowed an edge."""
         self.unread = 0
@@ -55,11 +61,21 @@ class Wires:
         self.spoke = True
 
     def say_ignore(self) -> None:
-        self.control.try_send(encode(control.Ignore(inc=self.certificate.inc, token=self.certificate.token)))
+        self._say_instead(control.Ignore(inc=self.certificate.inc, token=self.certificate.token))
 
     def say_failed(self, error: str, trace: str) -> None:
-        failed = control.Failed(inc=self.certificate.inc, token=self.certificate.token, error=error, trace=trace)
-        self.control.try_send(encode(failed))
+        """The end of a long ``trace``; the whole is in the log."""
+        certificate, error, trace = self.certificate, error[:_MOST_OF_TRACE], trace[-_MOST_OF_TRACE:]
+        self._say_instead(control.Failed(inc=certificate.inc, token=certificate.token, error=error, trace=trace))
+
+    def _say_instead(self, message: control.Ignore | control.Failed) -> None:
+        """Instead of Ready. Returns when it was heard: our end, which the kernel tells, must not come before it."""
+        self.control.ask(READY, encode(message))
+        deadline = time.monotonic() + _LAST_HEARD_S
+        while not self.welcome and (left_s := deadline - time.monotonic()) > 0:
+            frame = self.control.wait_frame(left_s)
+            if frame is not None:
+                self._hear(frame)
 
     def _look(self, lookup: control.Lookup) -> None:
         self.control.ask(lookup.id, encode(lookup))
@@ -76,15 +92,18 @@ class Wires:
         frame = self.control.receive_nowait()
         heard = frame is not None
         while frame is not None:
-            try:
-                message = read_from_host(frame)
-            except ProtocolError:
-                self.garbled += 1
-            else:
-                self._obey(message)
+            self._hear(frame)
             frame = self.control.receive_nowait()
         self.spoke = False
         return heard
+
+    def _hear(self, frame: bytes) -> None:
+        try:
+            message = read_from_host(frame)
+        except ProtocolError:
+            self.garbled += 1
+        else:
+            self._obey(message)
 
     def _obey(self, message: control.FromHost) -> None:
         if isinstance(message, control.Expect):
@@ -104,6 +123,7 @@ class Wires:
             self._begin_stop(message)
         elif isinstance(message, control.Welcome):
             self.control.answered(READY)
+            self.welcome = True
         else:
             self.garbled += 1  # Garbled, or a Response: an agent requests nothing
 

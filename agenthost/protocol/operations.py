@@ -44,8 +44,8 @@ class _OnPath(Operation, frozen=True, kw_only=True):
 
 
 class Start(_OnPath, frozen=True, kw_only=True):
-    """Start what is stopped. With ``wait``, answered when it is ready; a map with ``path``, ``state``,
-    ``incarnation`` and ``text``, what there is to say."""
+    """Start what is stopped, or a new member of the pool above ``path``. With ``wait``, answered when it is ready; a
+    map with ``path``, ``state``, ``incarnation`` and ``text``, what there is to say."""
 
 
 class Stop(_OnPath, frozen=True, kw_only=True):

@@ -94,9 +94,9 @@ def test_after_its_main_process_was_killed_from_outside_nothing_of_it_survives(h
 
 
 def test_after_the_host_was_killed_nothing_survives_and_it_is_started_again(host: Running) -> None:
-    before = host.survivors().keys() - {host.guardian_pid}
     members = brood(host, "/awkward") | brood(host, "/program")
-    assert members <= before
+    before = host.survivors().keys() - {host.guardian_pid} | members
+    assert len(before) >= len(members) + 5  # two at least are born anew at this time: shells that start a sleep
     [pid] = host.own_pids("host")
     host.hang_up()
     kill(pid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from tests.host.running import PATIENCE_S, Running, agent, is_alive, kill, tree
 from tests.waiting import wait_until
 
 SLEEPER = ["/bin/sh", "-c", "while :; do sleep 1000 & wait; done"]
+
+
+def steps(text: str) -> list[str]:
+    """The words of "asked 0 s, TERM 400 ms, KILL 1 s, empty 1.01 s"."""
+    return [step.split()[0] for step in text.split(", ")]
 
 
 def notes(file: Path) -> list[str]:
@@ -65,13 +71,15 @@ def test_a_stop_says_how_far_it_had_to_climb(start: Start) -> None:
              "shutdown": "1s", "ready": {"line": "deaf"}},
         )
     )  # fmt: skip
-    assert host.ask("stop", path="/good")["text"].startswith("asked 0 s, empty ")
+    assert steps(host.ask("stop", path="/good")["text"]) == ["asked", "empty"]
     deaf = host.ask("stop", path="/deaf")
     assert deaf["state"] == "down"
-    assert deaf["text"].startswith("asked 0 s, TERM 0.4") and ", KILL 1" in deaf["text"] and ", empty 1" in deaf["text"]
-    assert host.ask("stop", path="/brutal")["text"].startswith("KILL 0 s, empty")
-    assert host.ask("stop", path="/program")["text"].startswith("asked 0 s, empty ")
-    assert "KILL 1" in host.ask("stop", path="/polite")["text"]
+    assert steps(deaf["text"]) == ["asked", "TERM", "KILL", "empty"]
+    asked, exited = host.wait_event("agent.asked", "/deaf"), host.wait_event("agent.exited", "/deaf")
+    assert exited["at"] - asked["at"] >= 0.99  # the grace, and no less
+    assert steps(host.ask("stop", path="/brutal")["text"]) == ["KILL", "empty"]
+    assert steps(host.ask("stop", path="/program")["text"]) == ["asked", "empty"]
+    assert steps(host.ask("stop", path="/polite")["text"]) == ["asked", "TERM", "KILL", "empty"]
     rows = host.rows()
     assert rows["/good"]["reason"].startswith("stopped")
     assert rows["/program"]["reason"].startswith("stopped")
@@ -121,10 +129,10 @@ def test_the_first_restart_is_at_once_and_the_next_ones_wait_longer_and_longer(s
     events = host.events("agent")
     waited = [
         after["at"] - before["at"]
-        for before, after in zip(events, events[1:], strict=False)
+        for before, after in itertools.pairwise(events)
         if before["name"] == "agent.restarting" and after["name"] == "agent.starting"
     ]
-    assert waited[0] < 0.15 and 0.2 <= waited[1] and 0.4 <= waited[2], waited
+    assert waited[0] < 0.15 and waited[1] >= 0.2 and waited[2] >= 0.4, waited
 
 
 def test_one_for_all_restarts_all_with_new_processes_in_order(start: Start, places: Path) -> None:
@@ -235,17 +243,21 @@ def test_what_fails_to_start_later_is_tried_again_and_an_operator_is_told_why(st
     file.unlink()
     with pytest.raises((StartFailed, NotRunning), match="LookupError: not yet"):
         host.ask("restart", path="/a")
-    record = host.wait_event("agent.exited", "/a", count=3)
-    assert "LookupError: not yet" in record["fields"]["reason"] and "Traceback" in record["fields"]["trace"]
+    host.wait_event("agent.exited", "/a", count=10)
+    for record in host.events("agent.exited", "/a")[1:]:  # each time, also when its end is noticed at once
+        assert "LookupError: not yet" in record["fields"]["reason"], record
+        assert "Traceback" in record["fields"]["trace"], record
     file.touch()
     host.wait_state("/a", "ready")
     assert host.call("/a", {"do": "incarnation"}) == host.row("/a")["incarnation"]
 
 
-def test_an_agent_with_nothing_to_do_is_not_missed(start: Start) -> None:
-    host = start(tree(agent("idle", "NothingToDo"), agent("echo", "Echo")))
-    row = host.wait_state("/idle", "down", "done")
-    assert row["reason"] == "had nothing to do" and row["restarts"] == 0
+def test_agents_with_nothing_to_do_are_not_missed(start: Start) -> None:
+    idle = [agent(f"i{number}", "NothingToDo") for number in range(20)]  # many: what is said last must not be late
+    host = start(tree(*idle, agent("echo", "Echo")))
+    for number in range(20):
+        row = host.wait_state(f"/i{number}", "down", "done")
+        assert row["reason"] == "had nothing to do" and row["restarts"] == 0
     assert host.call("/echo", 1) == 1
 
 
@@ -296,5 +308,5 @@ def test_commands_on_what_is_not_there_or_on_its_way_are_refused_in_words(start:
     host.wait_state("/deaf", "down")
     with pytest.raises(NotRunning, match="no process"):
         host.ask("kill", path="/deaf")
-    assert host.ask("kill", path="/echo")["text"].startswith("KILL 0 s, empty")
+    assert steps(host.ask("kill", path="/echo")["text"]) == ["KILL", "empty"]
     host.wait_state("/echo", "ready")
