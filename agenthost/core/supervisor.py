@@ -390,7 +390,7 @@ def _finish(turn: Turn, sup: Supervisor) -> None:
         case Doing.STOPPING:
             reason = sup.end or Reason("shutdown")
             sup.doing, sup.end, sup.since = Doing.NOTHING, None, turn.now
-            record(turn, sup, "supervisor.ended", reason=reason.words())
+            record(turn, sup, "supervisor.ended", reason=reason.words(), kind=reason.kind)
             _ended(turn, sup, reason)
         case Doing.SERVING | Doing.NOTHING:
             return

@@ -69,7 +69,16 @@ def exited(turn: Turn, worker: Worker, reason: Reason, news: News) -> None:
     """The main process is gone. What it ended of is decided here, once."""
     if worker.reason is None:
         worker.reason = _verdict(worker, reason)
-    record(turn, worker, "agent.exited", reason=worker.reason.words(), status=reason.words(), trace=reason.trace)
+    verdict = worker.reason
+    record(
+        turn,
+        worker,
+        "agent.exited",
+        reason=verdict.words(),
+        kind=verdict.kind,
+        status=reason.words(),
+        trace=reason.trace,
+    )
     feed(turn, worker, Input.EXITED, news)
 
 
@@ -141,7 +150,7 @@ def _act(turn: Turn, worker: Worker, action: Action, news: News, why: str) -> No
             for kind in ("start", "term", "kill", "overdue"):
                 _cancel(turn, worker, kind)
             reason = worker.reason or Reason("killed")
-            record(turn, worker, "agent.ended", reason=reason.words())
+            record(turn, worker, "agent.ended", reason=reason.words(), kind=reason.kind)
             news.ended(turn, worker, reason)
 
 

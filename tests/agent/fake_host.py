@@ -288,8 +288,7 @@ class FakeHost:
             assert message.token == message.inc.encode().ljust(16, b".")
             hosted.peer = peer
             hosted.said.append(message)
-            if isinstance(message, control.Ready):
-                self._say(peer, control.Welcome(inc=message.inc))
+            self._say(peer, control.Welcome(inc=message.inc))
         elif isinstance(message, control.Lookup):
             self._look(peer, message)
         elif isinstance(message, control.Request):

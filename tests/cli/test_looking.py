@@ -42,7 +42,7 @@ def test_status_shows_the_tree_and_its_exit_status_says_whether_all_is_well(host
     assert agenthost("stop", "crew/shell").status == 0
     done = agenthost("status")
     assert done.status == 3
-    assert done.lines[-1].endswith("stopped; stays down until it is started")
+    assert done.lines[-1].endswith("stopped by uid 0; stays down until it is started")
     assert agenthost("status", "echo").status == 0, "only what was asked for counts"
     assert agenthost("status", "crew").status == 3, "and all below it"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from agenthost.core.tree import AnyNode, Doing, Supervisor
 from tests.conformance.actions import ACTIONS
 from tests.conformance.scenario import Scenario
-from tests.conformance.stage import Run, Stage, kind
+from tests.conformance.stage import ENDS, Run, Stage
 
 
 def run(scenario: Scenario, *, otp_strict: bool = True) -> Run:
@@ -33,7 +33,7 @@ def run(scenario: Scenario, *, otp_strict: bool = True) -> Run:
         stage.halt()
         stage.settle()
     assert stage.ended is not None
-    stage.say(f"over {kind(stage.ended.words())}")
+    stage.say(f"over {ENDS.get(stage.ended.kind, stage.ended.kind)}")
     return stage.run
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from agenthost.containment import hierarchy
-from agenthost.containment.allotment import CPU_PERIOD_US, settings
+from agenthost.containment.allotment import CPU_PERIOD_US, LOW_V1_SHARES, settings
 from agenthost.containment.cgroup import CgroupContainment
 from agenthost.core.birth import Limits
 from tests.containment import births
@@ -104,7 +104,7 @@ def test_agents_have_the_lowest_cpu_weight_and_the_host_has_not(cgroup_nursery: 
     folder = hierarchy.own_folders()["cpu"]
     entry = hierarchy.entries(birth.pid)["cpu"]
     assert entry == hierarchy.entry_of(v1["cpu"])
-    assert hierarchy.read(f"{v1['cpu']}/cpu.shares").strip() == "2"
+    assert hierarchy.read(f"{v1['cpu']}/cpu.shares").strip() == str(LOW_V1_SHARES)
     assert not folder.startswith(v1["cpu"])
 
 

@@ -130,7 +130,7 @@ def test_what_a_handler_raises_decides_what_its_caller_gets(start: Start) -> Non
     incarnation = host.row("/doer")["incarnation"]
     outcome = host.call("/caller", {"do": "call", "path": "/doer", "body": {"do": "refuse"}})
     assert outcome["code"] == "refused" and host.row("/doer")["incarnation"] == incarnation
-    with pytest.raises((HandlerFailed, Down), match="crash on demand|exit status 1"):
+    with pytest.raises((HandlerFailed, Down), match=r"crash on demand|exit status 1"):
         host.call("/doer", {"do": "crash"})
     host.wait(lambda: host.row("/doer")["incarnation"] not in (None, incarnation), "a clean one")
 

@@ -15,10 +15,17 @@ from tests.host.running import PATIENCE_S, Running, agent, is_alive, kill, tree
 from tests.waiting import wait_until
 
 probe = functools.lru_cache(maxsize=1)(tiers.probe)
-TIERS = ("cgroup", "pidns", "walk")
 
 
-@pytest.fixture(params=[(tier, namespace) for tier in TIERS for namespace in ("auto", "never")], ids=" ".join)
+FAST = [("cgroup", "auto"), ("pidns", "auto"), ("walk", "never")]
+SLOW = [("cgroup", "never"), ("pidns", "never"), ("walk", "auto")]
+"""The other walls in combination."""
+
+
+@pytest.fixture(
+    params=[*FAST, *(pytest.param(pair, marks=pytest.mark.slow) for pair in SLOW)],
+    ids=[" ".join(pair) for pair in (*FAST, *SLOW)],
+)
 def host(request: pytest.FixtureRequest, start: Start, record_tier: Callable[..., None]) -> Running:
     """A host whose agent ``/awkward`` and program ``/program`` have such descendants from their start on."""
     name, namespace = request.param

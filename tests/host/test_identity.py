@@ -258,7 +258,7 @@ def say_raw_bytes(path: Path, seed: int) -> None:
                 continue  # it was cut off in the midst of it
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_garbage_on_the_control_socket_is_counted_and_nobody_else_notices(start: Start, seed: int) -> None:
     host = start(tree(agent("echo", "Echo"), agent("doer", "Doer")))
     pids = {path: host.pid(path) for path in ("/echo", "/doer")}
@@ -276,7 +276,7 @@ def test_garbage_on_the_control_socket_is_counted_and_nobody_else_notices(start:
     assert sorted(host.own_pids("")) == own, "a process of the host's own was restarted"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_garbage_on_an_agents_data_socket_does_not_harm_it(start: Start, seed: int) -> None:
     host = start(tree(agent("echo", "Echo"), agent("async", "AsyncEcho"), agent("doer", "Doer")))
     pids = {path: host.pid(path) for path in ("/echo", "/async")}

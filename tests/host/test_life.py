@@ -286,7 +286,7 @@ def test_an_agent_that_crashes_over_a_call_is_back_for_the_next_one_with_a_clean
     began = time.monotonic()
     for _ in range(3):
         incarnation = host.call("/a", {"do": "incarnation"})
-        with pytest.raises((HandlerFailed, Down), match="crash on demand|exit status 1"):
+        with pytest.raises((HandlerFailed, Down), match=r"crash on demand|exit status 1"):
             host.call("/a", {"do": "crash"})
         host.wait(lambda incarnation=incarnation: host.row("/a")["incarnation"] != incarnation, "the next incarnation")
         host.wait_state("/a", "ready")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agenthost.errors import Down
 from tests.host.conftest import Start
 from tests.host.running import PATIENCE_S, Running, agent, is_alive, kill, tree
 
@@ -68,6 +70,7 @@ def test_pids_are_those_seen_from_outside(start: Start, containment: str) -> Non
     assert host.pid("/program") in members
 
 
+@pytest.mark.slow
 def test_busy_is_shown_while_a_turn_lasts_and_not_after_it(start: Start) -> None:
     host = start(tree(agent("doer", "Doer"), agent("async", "AsyncDoer")))
     for path in ("/doer", "/async"):
@@ -78,7 +81,7 @@ def test_busy_is_shown_while_a_turn_lasts_and_not_after_it(start: Start) -> None
     assert host.call("/doer", {"do": "nap", "s": 0}) == "awake"
 
 
-@pytest.mark.parametrize("deed", ["hog", "spin"])
+@pytest.mark.parametrize("deed", ["hog", pytest.param("spin", marks=pytest.mark.slow)])
 def test_c_code_that_holds_the_interpreter_is_silence_and_a_python_loop_is_not(start: Start, deed: str) -> None:
     host = start(tree(agent("doer", "Doer", turn={"progress": "2s"}, shutdown="500ms"), agent("echo", "Echo")))
     pid = host.pid("/doer")
@@ -99,8 +102,9 @@ def test_c_code_that_holds_the_interpreter_is_silence_and_a_python_loop_is_not(s
 
 def test_reasons_are_words(start: Start) -> None:
     host = start(tree(*(agent(name, "Doer", restart="transient") for name in "abcd"), intensity=100))
-    host.client.send("/a", {"do": "exit", "status": 7})
-    host.client.send("/b", {"do": "segv"})
+    for path, body in (("/a", {"do": "exit", "status": 7}), ("/b", {"do": "segv"})):
+        with contextlib.suppress(Down):  # it may be gone before it has said that it took the message
+            host.client.send(path, body)
     kill(host.pid("/c"))
     host.ask("kill", path="/d", reason="because")
     host.wait_event("agent.exited", count=4)
@@ -165,3 +169,20 @@ def test_the_command_line_says_by_its_exit_status_what_was_wrong(start: Start, p
     assert cli(host, "run", str(places / "bad.yaml")).returncode == 78
     assert host.stop() == 0
     assert cli(host, "status").returncode == 69
+
+
+def test_out_of_memory_is_told_as_such_and_its_neighbours_go_on(start: Start) -> None:
+    host = start(
+        tree(agent("greedy", "Doer", limits={"memory": "96MiB"}), agent("echo", "Echo"), intensity=100),
+        containment="cgroup",
+    )
+    if not any("memory of an agent: limited by cgroup" in one["text"] for one in host.ask("doctor")):
+        pytest.skip("no controller limits the memory of a cell here")
+    pid = host.pid("/echo")
+    for count in (1, 2):
+        with pytest.raises(Down, match="out of memory"):
+            host.call("/greedy", {"do": "leak"})
+        record = host.wait_event("agent.exited", "/greedy", count=count)
+        assert record["fields"]["reason"] == "killed: out of memory: its limit is 96 MiB"
+        host.wait(lambda: host.row("/greedy")["state"] == "ready", "it is back")
+    assert host.call("/echo", 1) == 1 and host.pid("/echo") == pid
