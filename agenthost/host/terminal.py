@@ -20,8 +20,8 @@ from agenthost.observe.record import Record
 
 MOST_QUEUED = 10_000
 GATHER_S = 0.01
-"""What comes within this time is written at once: each waking of the thread takes the interpreter from the loop (0.1 ms
-of the 1.7 ms that a restart cost the host, and 29 futex calls of it)."""
+"""What comes within this time is written at once: each waking of the thread takes the interpreter from the loop (a
+restart of an agent made 29 futex calls in the host, and makes 8)."""
 CRASH_WAIT_S = 0.3
 """How long an agent's last lines may take from its pipe to its log file."""
 CALM = 20

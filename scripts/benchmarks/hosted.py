@@ -6,7 +6,6 @@ Nothing follows the host while something is measured: times are those of its rec
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -113,7 +112,3 @@ def _config(many: int) -> dict[str, Any]:
         supervisor("kill", [agent("crowd", "busy_agents.py", "Crowd")]),
     ]
     return {"agenthost": 1, "name": "bench", "tree": {"intensity": 1_000_000, "children": children}}
-
-
-def clean(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)

@@ -141,6 +141,7 @@ NOBODY = 65534
 
 
 @pytest.mark.root
+@pytest.mark.slow
 @pytest.mark.parametrize("uid", [A, NOBODY])
 def test_the_host_of_one_user_is_out_of_reach_for_another(start: Start, uid: int) -> None:
     host = start(tree(agent("echo", "Echo")), uid=uid)
@@ -177,6 +178,7 @@ def test_a_user_who_is_named_as_operator_gets_in_and_another_does_not(start: Sta
 
 
 @pytest.mark.root
+@pytest.mark.slow
 def test_nothing_of_an_unprivileged_host_survives_a_stop_its_own_end_or_its_guardians(start: Start) -> None:
     host = start(tree(agent("echo", "Echo"), agent("awkward", "AwkwardParent", shutdown="500ms")), uid=A)
     assert host.host()["containment"] in ("pidns", "walk")

@@ -81,7 +81,7 @@ class RoutedHost:
         self.read()
         return next((one for one in reversed(self.heard) if one[0] == "in" and one[4] == [frame]), None)
 
-    def wait_said(self, frame: bytes, seconds: float = 10) -> list[Any]:
+    def wait_said(self, frame: bytes, seconds: float = 40) -> list[Any]:
         return wait_until(lambda: self.said(frame), seconds, f"the host hears {frame!r}") or []
 
     def wait_word(self, word: str) -> list[Any]:
@@ -138,6 +138,6 @@ def dealer(path: Path | str, **options: Any) -> Iterator[zmq.Socket[bytes]]:
         context.term()
 
 
-def wait_message(sock: zmq.Socket[bytes], seconds: float = 10) -> bytes:
+def wait_message(sock: zmq.Socket[bytes], seconds: float = 40) -> bytes:
     assert sock.poll(int(seconds * 1000)), f"no message within {seconds} s"
     return sock.recv()
