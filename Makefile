@@ -34,7 +34,7 @@ lint: setup ## ruff, its formatter, and the layers
 types: setup ## mypy --strict on agenthost and the workers
 	@$(PY) -m mypy
 
-bench: setup ## measure against the raw mechanism and write the figures
+bench: setup ## measure against the raw mechanism, in one run, as ratios
 	@exec $(PY) scripts/bench.py
 
 clean: ## remove .venv, caches and builds
