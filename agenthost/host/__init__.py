@@ -1,11 +1,21 @@
 """The daemon. What happened becomes an event, ``core.step`` decides, each kind of effect has one owner here.
 
-``main``        arguments and exit statuses            ``host``       the composition, start and end
-``decider``     events in, effects to their owners     ``timers``     SetTimer, CancelTimer
-``processes``   Birth, Ask, Terminate, Kill            ``incarnation``  what is known of one run of an agent
-``dialogs``     what agents say, and DOWN              ``lookups``    who may speak to whom, and where
-``readiness``   when a program can work                ``outputs``    where stdout and stderr go
-``system``      the host's own processes               ``operators``  what clients may ask
-``status``      the tree as plain data                 ``chronicle``  records: ring, followers, terminal
-``guard``       the link to the guardian               ``home``       lock, boot number, sweep
+==============  ==================================================================================
+``main``        arguments and exit statuses
+``host``        the composition, start and end
+``home``        the lock of the state folder, the boot number
+``guard``       the link to the guardian
+``decider``     events in, effects to their owners
+``timers``      owner of SetTimer and CancelTimer
+``processes``   owner of Birth, Ask, Terminate and Kill; ``ordering`` makes the launcher's orders,
+                ``hearing`` reads birth sockets, ``sweeping`` empties cells, ``readiness`` checks
+                programs, ``incarnation`` is what is known of one run of an agent
+``outputs``     where stdout and stderr go
+``dialogs``     what agents say; ``lookups`` who may speak to whom, ``repeating`` what must arrive,
+                ``doubting`` whether who is silent still runs
+``operators``   what clients may ask; ``following`` requests that go on, ``reloading`` the config
+                read again, ``status`` the tree as data, ``portrait`` the host itself
+``system``      the host's own processes: router and logger
+``chronicle``   records and who follows them; ``terminal`` and ``narration`` show them
+==============  ==================================================================================
 """

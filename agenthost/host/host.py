@@ -22,7 +22,7 @@ from agenthost.core import events as on
 from agenthost.core.reason import Reason
 from agenthost.core.tree import State, Worker
 from agenthost.errors import AgenthostError, ConfigError, ProtocolError, StateError
-from agenthost.host import system
+from agenthost.host import portrait, system
 from agenthost.host.chronicle import Chronicle
 from agenthost.host.decider import Decider, Owners
 from agenthost.host.dialogs import Dialogs
@@ -359,38 +359,10 @@ class Host:
         }
 
     def own_processes(self) -> list[dict[str, Any]]:
-        own = self.describe()
-        found = [{"path": "/.system/host", "pid": own["pid"], "what": "host", "since": self._began}]
-        for one in self._system.processes():
-            pid = self._status.outer_pid(one.pidfd) or one.pid
-            found.append({"path": one.path, "pid": pid, "what": one.path.rsplit("/", 1)[1], "since": one.since})
-        for zygote in self._launcher.status():
-            modules = ", ".join(zygote.release.modules) if zygote.release else "programs"
-            found.append(
-                {
-                    "path": "/.system/zygote",
-                    "pid": self._status.seen_outside(zygote.pid),
-                    "what": f"zygote of {modules}",
-                    "since": zygote.since_s,
-                    "born": zygote.born,
-                    "digest": zygote.digest,
-                }
-            )
-        return found
+        return portrait.own_processes(self._status, self._system, self._launcher, self.describe())
 
     def doctor(self) -> list[dict[str, Any]]:
-        wall = (
-            "the host has a PID namespace of its own: nothing below it outlives it"
-            if self._guard.namespace
-            else f"the host has no PID namespace: {self._guard.refused or 'it was not asked for one'}"
-        )
-        return [
-            {"subject": "namespace", "ok": self._guard.namespace, "text": wall},
-            *(
-                {"subject": f"cells ({self._containment.tier})", "ok": True, "text": text}
-                for text in self._containment.explain()
-            ),
-        ]
+        return portrait.walls(self._guard, self._containment)
 
     def counters(self) -> dict[str, int]:
         router = {f"router.{name}": value for name, value in self._router_counters.items()}

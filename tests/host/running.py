@@ -7,6 +7,7 @@ is by then. However a test ends, nothing outlives ``end``.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -107,9 +108,8 @@ class Running:
             return not left
 
         wait_until(nobody, PATIENCE_S, f"nothing marked {self.mark} is left")
-        for folder in self.cgroups():  # whose owner was killed; the next host of this name would remove them
-            for place, _, _ in os.walk(folder, topdown=False):
-                os.rmdir(place)
+        # Those of a host that was killed; the next one of this name would remove them.
+        wait_until(lambda: all(map(_try_remove, self.cgroups())), PATIENCE_S, f"{self.cgroups()} are removed")
         shutil.rmtree(self.places.runtime_folder, ignore_errors=True)  # sockets that a killed host left
 
     def signal(self, signum: int) -> None:
@@ -323,6 +323,18 @@ def marked(entry: str) -> dict[int, str]:
         except OSError:
             continue
     return found
+
+
+def _try_remove(cgroup: str) -> bool:
+    """Whose last process has just ended counts as busy for a moment."""
+    try:
+        for place, _, _ in os.walk(cgroup, topdown=False):
+            os.rmdir(place)
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.ENOENT):
+            raise
+        return False
+    return True
 
 
 def is_alive(pid: int) -> bool:
