@@ -189,7 +189,10 @@ class _Forks:
 
     def serve(self) -> NoReturn:
         while True:
-            packet, ancillary, flags, _ = self._link.recvmsg(PACKET_BYTES, _SPACE, socket.MSG_CMSG_CLOEXEC)
+            try:
+                packet, ancillary, flags, _ = self._link.recvmsg(PACKET_BYTES, _SPACE, socket.MSG_CMSG_CLOEXEC)
+            except ConnectionResetError:  # the host has gone with words of ours unread
+                os._exit(0)
             if not packet:
                 os._exit(0)
             received = [number for _, _, content in ancillary for (number,) in struct.iter_unpack("i", content)]

@@ -255,7 +255,8 @@ class Running:
     def assert_no_bug_of_ours(self) -> None:
         """The host has printed no traceback of its own; those of agents stand within records."""
         output = self.output()
-        assert "\nTraceback" not in output and "Exception in callback" not in output, output[-6000:]
+        found = max(output.find("\nTraceback"), output.find("Exception in callback"))
+        assert found < 0, output[max(0, found - 1500) : found + 3000]
 
     # ---- from outside
 

@@ -36,8 +36,6 @@ def wait_whole(host: Running) -> None:
     for path in ("/echo", "/async"):
         host.wait_answers(path)
     host.wait(lambda: all(len(host.own_pids(what)) == 1 for what in ("router", "logger", "host")), "its own are there")
-    for path in ("/doer", "/program"):  # a zygote that nobody needs need not be there, but comes when it is needed
-        assert host.ask("restart", path=path)["state"] == "ready"
 
 
 def known_pids(host: Running) -> set[int]:
@@ -213,7 +211,7 @@ def test_without_a_namespace_what_survived_both_is_ended_by_the_next_host(start:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(3))
 def test_after_thirty_random_kills_everything_is_whole_again(start: Start, seed: int) -> None:
     host = start(crew())
     chance = random.Random(seed)
@@ -235,6 +233,8 @@ def test_after_thirty_random_kills_everything_is_whole_again(start: Start, seed:
             host.hang_up()
             host.wait(lambda: host.host(), "the host answers")
     wait_whole(host)
+    for path in ("/doer", "/program"):  # a zygote that nobody needs need not be there, but comes when it is needed
+        assert host.ask("restart", path=path)["state"] == "ready"
     assert_all_accounted(host)
     try:
         assert host.call("/doer", {"do": "call", "path": "/echo", "body": 3})["reply"] == 3
