@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from agenthost import kernel
 from agenthost.client.client import Client
 from agenthost.errors import AgenthostError
 from agenthost.transport.places import Places
@@ -86,6 +87,7 @@ class Running:
                 group=self.uid,
                 extra_groups=[] if self.uid else None,
                 process_group=0,
+                preexec_fn=_end_with_pytest,
             )
         return self
 
@@ -324,6 +326,11 @@ def marked(entry: str) -> dict[int, str]:
         except OSError:
             continue
     return found
+
+
+def _end_with_pytest() -> None:
+    """So that a run of tests that is killed with KILL leaves no host behind."""
+    kernel.set_parent_death_signal(signal.SIGKILL)
 
 
 def _try_remove(cgroup: str) -> bool:
