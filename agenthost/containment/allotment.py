@@ -58,7 +58,7 @@ class Controllers:
         return said
 
 
-V1_MEMORY = " (its out-of-memory killer takes one process, the host then kills the rest)"
+V1_MEMORY = " (its out-of-memory killer takes one process: if that is the agent itself, the host ends the rest)"
 
 
 def find(v2: frozenset[str], v2_missing: dict[str, str], own: dict[str, str], base_name: str) -> Controllers:

@@ -23,11 +23,8 @@ from tests.host.running import PATIENCE_S, Running, agent, tree
 CALLS = 2000
 WINDOWS = 9
 MOST = 3.0
-"""So many times the undisturbed one, and:"""
-SLICE_MS = 4.0
-"""Who wakes on a CPU where another agent computes waits until that one's slice ends, at a tick of the kernel's clock
-(CONFIG_HZ 250). On two cores that happens to one call in a hundred in some windows and not in others; where it does
-the p99 is 2 to 4 ms, where it does not 0.1 (measured, Linux 6.18, with and without cgroups, at any weight)."""
+"""So many times the undisturbed p99 and no more, as promised. Beside a busy agent it is not always held: who wakes on a
+CPU where another computes waits until that one's slice ends, 2 to 4 ms at CONFIG_HZ 250, at any weight that was tried."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -86,7 +83,7 @@ def assert_undisturbed(
     print(figures)
     assert not failed, failed
     assert {host.row(path)["restarts"] for path in ("/a", "/b")} == {0}
-    assert after_ms <= MOST * before_ms + SLICE_MS, figures
+    assert after_ms <= MOST * before_ms, figures
 
 
 def test_the_measure_itself_gives_the_same_twice(start: Start) -> None:
