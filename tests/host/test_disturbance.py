@@ -24,7 +24,7 @@ CALLS = 2000
 WINDOWS = 9
 MOST = 3.0
 """So many times the undisturbed p99 and no more, as promised. Beside a busy agent it is not always held: who wakes on a
-CPU where another computes waits until that one's slice ends, 2 to 4 ms at CONFIG_HZ 250, at any weight that was tried."""
+CPU where another computes waits until that one's slice ends, 2 to 4 ms at CONFIG_HZ 250, at any weight tried."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
