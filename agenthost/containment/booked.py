@@ -10,7 +10,7 @@ import asyncio
 import os
 import select
 from abc import ABC, abstractmethod
-from typing import Callable, Self
+from typing import Callable, Generic, Self, TypeVar
 
 from agenthost.containment import descent, measure, procfs, signals
 from agenthost.containment.cell import CellOrder, Usage
@@ -153,3 +153,28 @@ class BookedCell(ABC):
             return signals.send(one.pid, one.start_time, signum)
         except PermissionError:  # a set-user-ID program of another user: not counted
             return False
+
+
+WITHOUT_CGROUPS = (
+    "limits are rlimits, which hold for each process and not for the agent as a whole: there are no cgroups",
+    "freezing stops each process by SIGSTOP, which its parent can see",
+)
+"""What ``explain`` says of every tier whose cells are booked here."""
+
+C = TypeVar("C", bound=BookedCell)
+
+
+class BookedContainment(Generic[C]):
+    """What pidns and walk share: the nest of their cells, and nothing for the guardian to empty."""
+
+    def __init__(self) -> None:
+        self._nest: Nest[C] = Nest()
+        self._readiness = Readiness()
+
+    def roots(self) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        for cell in self._nest.cells():
+            cell.close()
+        self._readiness.close()

@@ -10,11 +10,9 @@ from __future__ import annotations
 import signal
 
 from agenthost.containment import procfs, signals
-from agenthost.containment.booked import BookedCell
+from agenthost.containment.booked import WITHOUT_CGROUPS, BookedCell, BookedContainment
 from agenthost.containment.cell import CellOrder
-from agenthost.containment.nest import Nest
 from agenthost.containment.procfs import Stat
-from agenthost.containment.readiness import Readiness
 from agenthost.core.birth import Limits
 from agenthost.errors import ContainmentError
 
@@ -55,15 +53,14 @@ def _is_init(pid: int) -> bool:
     return True
 
 
-class PidnsContainment:
+class PidnsContainment(BookedContainment[PidnsCell]):
     """``user_namespace``: each cell needs one, too, for we have not root's rights."""
 
     tier = "pidns"
 
     def __init__(self, user_namespace: bool) -> None:
         self._user_namespace = user_namespace
-        self._nest: Nest[PidnsCell] = Nest()
-        self._readiness = Readiness()
+        super().__init__()
 
     def cell(self, path: str, incarnation: str, limits: Limits) -> PidnsCell:
         cell = PidnsCell(self._nest, self._readiness, path, incarnation, self._nest.parent_for(path))
@@ -74,14 +71,5 @@ class PidnsContainment:
         how = "in a user namespace" if self._user_namespace else "as root"
         return [
             f"each agent has a PID namespace of its own, {how}: when its init ends, all of it ends",
-            "limits are rlimits, which hold for each process and not for the agent as a whole: there are no cgroups",
-            "freezing stops each process by SIGSTOP, which its parent can see",
+            *WITHOUT_CGROUPS,
         ]
-
-    def roots(self) -> list[str]:
-        return []
-
-    def close(self) -> None:
-        for cell in self._nest.cells():
-            cell.close()
-        self._readiness.close()

@@ -11,11 +11,9 @@ import os
 from typing import Collection
 
 from agenthost.containment import descent, procfs
-from agenthost.containment.booked import BookedCell
+from agenthost.containment.booked import WITHOUT_CGROUPS, BookedCell, BookedContainment
 from agenthost.containment.cell import CellOrder
-from agenthost.containment.nest import Nest
 from agenthost.containment.procfs import Stat
-from agenthost.containment.readiness import Readiness
 from agenthost.core.birth import Limits
 
 
@@ -44,12 +42,8 @@ class WalkCell(BookedCell):
         descent.kill({one.pid: one.start_time for one in own})
 
 
-class WalkContainment:
+class WalkContainment(BookedContainment[WalkCell]):
     tier = "walk"
-
-    def __init__(self) -> None:
-        self._nest: Nest[WalkCell] = Nest()
-        self._readiness = Readiness()
 
     def cell(self, path: str, incarnation: str, limits: Limits) -> WalkCell:
         return WalkCell(self._nest, self._readiness, path, incarnation, self._nest.parent_for(path))
@@ -57,17 +51,8 @@ class WalkContainment:
     def explain(self) -> list[str]:
         return [
             "an agent is ended by walking /proc: complete for all but a fork bomb of hundreds of processes",
-            "limits are rlimits, which hold for each process and not for the agent as a whole: there are no cgroups",
-            "freezing stops each process by SIGSTOP, which its parent can see",
+            *WITHOUT_CGROUPS,
         ]
-
-    def roots(self) -> list[str]:
-        return []
-
-    def close(self) -> None:
-        for cell in self._nest.cells():
-            cell.close()
-        self._readiness.close()
 
 
 def remnants(host_pid: int, known_pids: Collection[int], born_before_ticks: int | None = None) -> list[int]:

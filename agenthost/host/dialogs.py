@@ -41,10 +41,9 @@ class Dialogs:
         may_operate: Callable[[int, int], bool],
         on_request: Callable[[bytes, int, say.Request], None],
         tell: Callable[[on.Event], None],
-        record: Callable[..., None],
     ) -> None:
         self._state, self._present, self._may_operate = state, present, may_operate
-        self._on_request, self._tell, self._record = on_request, tell, record
+        self._on_request, self._tell = on_request, tell
         self.router: RouterLink | None = None
         self.counters = {"garbled": 0, "not_permitted": 0, "old_incarnation": 0}
         self._by_token: dict[bytes, Incarnation] = {}
@@ -234,7 +233,6 @@ class Dialogs:
         asking = self._lookups.granted(ticket, callee.n)
         if asking is None:
             return
-        callee.address = address
         found = say.Found(id=asking.id, path=callee.path, inc=callee.name, address=address, ticket=ticket)
         frame = encode(found)
         self._lookups.answered(asking, frame)

@@ -115,7 +115,6 @@ class Host:
             may_operate=self._may_operate,
             on_request=self._operators.asked,
             tell=lambda event: self._decider.tell(event),
-            record=self._record,
         )
         self._processes.dialogs = self._dialogs
         self._timers = Timers(lambda event: self._decider.tell(event))

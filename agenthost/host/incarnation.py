@@ -32,8 +32,6 @@ class Incarnation:
     """(routing id, pid, message) that came over the control plane before its Here."""
     peer: bytes | None = None
     """Its routing id on the control plane, once it said Ready."""
-    address: str | None = None
-    """Its data socket, once somebody looked it up."""
     asked: tuple[str, float | None] | None = None
     """(why, grace_s) of a stop that it has not heard of yet."""
     killing: bool = False

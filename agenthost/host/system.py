@@ -46,7 +46,6 @@ class _Running:
     n: int
     pid: int
     pidfd: int
-    link: socket.socket
     since: float
 
 
@@ -99,7 +98,7 @@ class System:
             return
         finally:
             theirs.close()
-        one = self._running[effect.n] = _Running(effect.path, effect.n, pid, pidfd, ours, time.time())
+        one = self._running[effect.n] = _Running(effect.path, effect.n, pid, pidfd, time.time())
         asyncio.get_running_loop().add_reader(pidfd, self._died, one)
         if effect.path == ROUTER:
             self._on_router(ours)
