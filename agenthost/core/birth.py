@@ -18,6 +18,20 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class May:
+    """What an agent may start at run time. ``start`` are globs over what a child is: its agent as written or resolved,
+    the first word of its command, "function" for code that was sent. ``limits`` bounds the sum of its children's own.
+    """
+
+    start: tuple[str, ...] = ("*",)
+    children: int = 100
+    """At one time, with all that they start themselves."""
+    depth: int = 3
+    """1: its children may start none."""
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class ReadyCheck:
     """When a program can work: ``target`` is a URL that answers below 400, "host:port", or a regular expression
     that a line of its output matches."""
@@ -41,6 +55,10 @@ class AgentBirth:
     limits: Limits = Limits()
     silence_s: float = 60.0
     """A turn without a beat for this long ends the incarnation (config: ``turn.progress``)."""
+    code: bytes = b""
+    """A class or function as dill wrote it: then that is the agent, and ``agent`` names the code it was written in."""
+    group: str = ""
+    may: May = May()
 
 
 @dataclass(frozen=True, slots=True)

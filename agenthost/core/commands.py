@@ -10,6 +10,7 @@ import difflib
 
 from agenthost.core import effects as do
 from agenthost.core import supervisor as sup
+from agenthost.core.brood import brood_of, takes_children
 from agenthost.core.events import Add, Command, Delete
 from agenthost.core.life import ENDING, Life
 from agenthost.core.reason import Reason
@@ -57,6 +58,8 @@ def _start(turn: Turn, node: AnyNode, wanted: Command) -> None:
             sup.go_on(turn, parent)
         else:
             node.by_hand = True
+            if isinstance(node, Worker) and node.window is not None:
+                node.window.clear()  # who starts it by hand has mended it
             sup.begin(turn, node)
 
 
@@ -96,9 +99,8 @@ def _kill(turn: Turn, node: AnyNode, wanted: Command) -> None:
 
 def add(turn: Turn, wanted: Add) -> None:
     """A child at run time. It is planted, started, and forgotten again if it does not come up."""
-    parent = turn.state.nodes.get(wanted.parent)
-    if not isinstance(parent, Supervisor):
-        _answer(turn, wanted, f"there is no supervisor {wanted.parent}", error="unknown_name")
+    parent = _to_add_to(turn, wanted)
+    if parent is None:
         return
     known = parent.children.get(wanted.name)
     if known is not None:
@@ -108,6 +110,20 @@ def add(turn: Turn, wanted: Add) -> None:
         _answer(turn, wanted, f"its supervisor {parent.path} is not running", error="not_running")
     else:
         _plant(turn, parent, wanted)
+
+
+def _to_add_to(turn: Turn, wanted: Add) -> Supervisor | None:
+    """The supervisor, or that of an agent's own children. None: it is answered that there is none."""
+    above = turn.state.nodes.get(wanted.parent)
+    if above is None:
+        _answer(turn, wanted, f"there is no supervisor {wanted.parent}", error="unknown_name")
+        return None
+    if isinstance(above, Supervisor):
+        return above
+    if not takes_children(above):
+        _answer(turn, wanted, f"{above.path} is {above.life} and starts nothing", error="not_running")
+        return None
+    return brood_of(turn, above)
 
 
 def _plant(turn: Turn, parent: Supervisor, wanted: Add) -> None:

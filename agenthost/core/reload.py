@@ -106,7 +106,7 @@ def _adopt(turn: Turn, node: Supervisor, spec: SupervisorSpec) -> None:
     for name, child in node.children.items():
         new = wanted.get(name)
         if isinstance(child, Worker) and not isinstance(new, SupervisorSpec | None):
-            child.spec = new
+            child.adopt(new)
         elif isinstance(child, Supervisor) and isinstance(new, SupervisorSpec):
             _adopt(turn, child, new)
     listed = [child for child in node.children.values() if child.name not in wanted]  # added at run time, or leaving

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from agenthost.core import effects as do
 from agenthost.core import worker as workers
+from agenthost.core.intensity import Window
 from agenthost.core.life import Input, Life
 from agenthost.core.reason import Reason
 from agenthost.core.spec import Restart
@@ -66,10 +67,15 @@ def restart_type(child: AnyNode) -> Restart:
     return child.spec.restart
 
 
+def own_window(node: AnyNode) -> Window | None:
+    """D10: where this child's restarts are counted instead of in its supervisor's window."""
+    return node.window if isinstance(node, Worker) else None
+
+
 def record(turn: Turn, node: AnyNode, name: str, **fields: object) -> None:
     if isinstance(node, Worker):
         workers.record(turn, node, name, **fields)
-    else:
+    elif node.owner is None:  # what a brood does is told of its children and its owner
         turn.effects.append(do.Record(name, node.path, dict(fields)))
 
 

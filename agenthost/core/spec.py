@@ -61,7 +61,11 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """A leaf. ``birth`` says how its process is born; the core does not look into it."""
+    """A leaf. ``birth`` says how its process is born; the core does not look into it.
+
+    With an ``intensity`` its restarts are counted in a window of its own (deviation D10) instead of its supervisor's:
+    beyond it, it alone is given up and set aside; ``period_s`` means nothing without it.
+    """
 
     name: str
     restart: Restart = Restart.PERMANENT
@@ -70,9 +74,13 @@ class WorkerSpec:
     backoff: Backoff | None = Backoff()
     birth: Any = None
     significant: bool = False
+    intensity: int | None = None
+    period_s: float = 30.0
 
     def __post_init__(self) -> None:
         _check_significant(self)
+        if self.intensity is not None:
+            _check_window(self.intensity, self.period_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +110,7 @@ class SupervisorSpec:
             _check_pool(self)
         for child in self.children:
             check_child(self, child)
-        if self.intensity < 0:
-            raise ConfigError(f"cannot use intensity {self.intensity}: it must be 0 or more")
-        if not self.period_s > 0 or self.period_s == float("inf"):
-            raise ConfigError(f"cannot use period {self.period_s}: it must be more than 0 and finite")
+        _check_window(self.intensity, self.period_s)
         names = [child.name for child in self.children]
         twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) != len(names) else []
         if twice:
@@ -130,6 +135,13 @@ def _check_significant(spec: ChildSpec) -> None:
             f"cannot make {spec.name!r} significant: it is permanent and never ends for good",
             hint="make it transient or temporary",
         )
+
+
+def _check_window(intensity: int, period_s: float) -> None:
+    if intensity < 0:
+        raise ConfigError(f"cannot use intensity {intensity}: it must be 0 or more")
+    if not 0 < period_s < float("inf"):
+        raise ConfigError(f"cannot use period {period_s}: it must be more than 0 and finite")
 
 
 def _check_pool(spec: SupervisorSpec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agenthost.core import brood
 from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core import supervisor as sup
@@ -49,9 +50,9 @@ def _of_process(turn: Turn, worker: Worker, event: on.Ready | on.Ignored | on.Ex
         case on.Ignored():
             workers.ignored(turn, worker, sup.NEWS)
         case on.Exited(reason=reason):
-            workers.exited(turn, worker, reason, sup.NEWS)
+            brood.exited(turn, worker, reason, sup.NEWS)
         case on.Emptied():
-            workers.feed(turn, worker, Input.EMPTIED, sup.NEWS)
+            brood.emptied(turn, worker, sup.NEWS)
         case on.Fault(reason=reason):
             workers.kill(turn, worker, reason, sup.NEWS)
 

@@ -7,9 +7,11 @@ minute to get ready holds up nobody (R10). A failed restart goes back through th
 
 from __future__ import annotations
 
+from agenthost.core import brood
 from agenthost.core import effects as do
 from agenthost.core import worker as workers
 from agenthost.core.backoff import delay_s
+from agenthost.core.intensity import Window
 from agenthost.core.life import Input, Life
 from agenthost.core.reason import Reason
 from agenthost.core.rest import (
@@ -19,6 +21,7 @@ from agenthost.core.rest import (
     come_to_rest,
     forget,
     ladder,
+    own_window,
     record,
     restart_type,
     set_aside,
@@ -38,6 +41,14 @@ class _News:
 
     def ended(self, turn: Turn, child: Worker, reason: Reason) -> None:
         _ended(turn, child, reason)
+
+    def stop_brood(self, turn: Turn, owner: Worker, why: str) -> None:
+        if owner.brood is not None:
+            stop(turn, owner.brood, why)
+
+    def kill_brood(self, turn: Turn, owner: Worker) -> None:
+        if owner.brood is not None:
+            kill(turn, owner.brood, Reason("killed", text=f"with {owner.path}, which had started it"))
 
 
 NEWS = _News()
@@ -137,6 +148,9 @@ def _came_up(turn: Turn, child: AnyNode) -> None:
 
 def _ended(turn: Turn, child: AnyNode, reason: Reason) -> None:
     """A child is gone, with all it started. The one place that decides what follows."""
+    if isinstance(child, Supervisor) and child.owner is not None:
+        brood.ended(turn, child, child.owner, reason, NEWS)
+        return
     child.reason = reason
     parent = child.parent
     wish, child.wish = child.wish, Wish.NONE
@@ -255,8 +269,12 @@ def _mind_significant(turn: Turn, parent: Supervisor, child: AnyNode, reason: Re
 
 def _restart(turn: Turn, sup: Supervisor, child: AnyNode, reason: Reason) -> None:
     """Count one restart (I5, I6), then give up or do what the strategy says."""
-    if not sup.window.restart(turn.now):
-        _give_up(turn, sup, child, reason)
+    window = own_window(child) or sup.window
+    if not window.restart(turn.now):
+        if window is sup.window:
+            _give_up(turn, sup, child, reason)
+        else:  # D10: it alone
+            set_aside(turn, child, Reason("gave_up", text=_too_many(window, child, reason)))
         return
     calm_s = child.spec.backoff.calm_s if child.spec.backoff else 0.0
     if child.up_at is not None and turn.now - child.up_at >= calm_s:
@@ -265,7 +283,7 @@ def _restart(turn: Turn, sup: Supervisor, child: AnyNode, reason: Reason) -> Non
     child.attempt += 1
     child.restarts += 1
     fields = {"reason": reason.words(), "delay_s": round(wait_s, 3), "strategy": str(sup.spec.strategy)}
-    if reason.well and restart_type(child) is Restart.PERMANENT and sup.window.count > 1:
+    if reason.well and restart_type(child) is Restart.PERMANENT and window.count > 1:
         fields["warning"] = "it keeps ending normally and is permanent: transient may be meant"  # D8
     record(turn, child, "agent.restarting" if isinstance(child, Worker) else "supervisor.restarting", **fields)
     if sup.spec.strategy is Strategy.ONE_FOR_ONE:
@@ -295,7 +313,7 @@ def _regroup(turn: Turn, sup: Supervisor, child: AnyNode, wait_s: float) -> None
 
 def _wait(turn: Turn, sup: Supervisor, child: AnyNode, wait_s: float) -> None:
     child.due_at = turn.now + wait_s
-    sup.window.pause(turn.now)
+    (own_window(child) or sup.window).pause(turn.now)
     if isinstance(child, Worker):
         workers.change(turn, child, Input.DELAY)
     else:
@@ -308,7 +326,7 @@ def leave_waiting(turn: Turn, node: AnyNode) -> bool:
     if node.due_at is None or node.parent is None:
         return False
     node.due_at = None
-    node.parent.window.resume(turn.now)
+    (own_window(node) or node.parent.window).resume(turn.now)
     if node.parent.waits_for == node.name:
         node.parent.waits_for = None
     turn.effects.append(do.CancelTimer(f"wait||{node.path}"))
@@ -330,12 +348,15 @@ def waited(turn: Turn, node: AnyNode) -> None:
 
 
 def _give_up(turn: Turn, sup: Supervisor, child: AnyNode, reason: Reason) -> None:
-    last = f"{child.path} {reason.words()}"
-    text = f"{sup.window.count} restarts in {sup.spec.period_s:g} s; the last: {last}"
+    text = _too_many(sup.window, child, reason)
     record(turn, sup, "supervisor.gave_up", reason=text)
     settle(turn, child, Life.DOWN)
     end = Reason("shutdown", text=text) if sup.spec.otp_strict else Reason("gave_up", text=text)  # I3, D3
     stop(turn, sup, text, end=end)
+
+
+def _too_many(window: Window, child: AnyNode, reason: Reason) -> str:
+    return f"{window.count} restarts in {window.period_s:g} s; the last: {child.path} {reason.words()}"
 
 
 # ---- one child at a time

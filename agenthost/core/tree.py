@@ -82,10 +82,26 @@ class Worker(Node):
     """What it was told when it was asked to end."""
     climbed: list[tuple[str, float]] = field(default_factory=list)
     """How far the stop ladder was climbed: (word, time)."""
+    brood: Supervisor | None = None
+    """Over the children that this incarnation has started (``brood``)."""
+    has_left: bool = False
+    """Its main process is gone, as it was asked, and its children are asked to end."""
+    is_emptied: bool = False
+    """Its cell is empty, and its children have not all told of their end."""
+    window: Window | None = None
+    """Of its own, if its spec has an intensity (D10)."""
 
     @property
     def alive(self) -> bool:
         return self.life in WITH_PROCESS
+
+    def adopt(self, spec: WorkerSpec) -> None:
+        """Be what ``spec`` says from now on. A worker in back-off keeps the window that waits with it."""
+        self.spec = spec
+        if spec.intensity is not None and self.window is not None:
+            self.window.adjust(spec.intensity, spec.period_s, whole_seconds=False)
+        elif self.due_at is None:
+            self.window = None if spec.intensity is None else Window(spec.intensity, spec.period_s)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -111,6 +127,8 @@ class Supervisor(Node):
     """With what it ends once everything is stopped."""
     still: int = 0
     """Members of a pool that have not ended yet while it stops."""
+    owner: Worker | None = None
+    """Whose brood this is; then it has no parent and is in no listing."""
 
     @property
     def alive(self) -> bool:
@@ -152,6 +170,7 @@ class State:
         if isinstance(spec, SupervisorSpec):
             return self._supervisor(spec, path, parent)
         node = Worker(path=path, parent=parent, spec=spec)
+        node.adopt(spec)
         self.nodes[path] = node
         return node
 

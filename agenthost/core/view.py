@@ -52,8 +52,9 @@ def _rows(node: AnyNode, depth: int) -> Iterator[Row]:
         pool=isinstance(node, Supervisor) and node.is_pool,
         depth=depth,
     )
-    if isinstance(node, Supervisor):
-        for child in node.children.values():
+    above = node if isinstance(node, Supervisor) else node.brood
+    if above is not None:
+        for child in above.children.values():
             yield from _rows(child, depth + 1)
 
 

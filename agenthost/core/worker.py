@@ -27,6 +27,10 @@ class News(Protocol):
 
     def ended(self, turn: Turn, child: Worker, reason: Reason) -> None: ...
 
+    def stop_brood(self, turn: Turn, owner: Worker, why: str) -> None: ...
+
+    def kill_brood(self, turn: Turn, owner: Worker) -> None: ...
+
 
 def timer(kind: str, worker: Worker) -> str:
     """Timers carry the incarnation, so a late one cannot hit the next."""
@@ -38,6 +42,8 @@ def begin(turn: Turn, worker: Worker, news: News) -> None:
     worker.n = turn.state.last_n
     worker.why_asked = ""
     worker.cause, worker.up_at, worker.climbed, worker.held = None, None, [], False
+    worker.has_left = worker.is_emptied = False
+    worker.adopt(worker.spec)
     feed(turn, worker, Input.BEGIN, news)
 
 
@@ -65,8 +71,8 @@ def kill(turn: Turn, worker: Worker, cause: Reason, news: News) -> None:
     feed(turn, worker, Input.KILL, news)
 
 
-def exited(turn: Turn, worker: Worker, reason: Reason, news: News) -> None:
-    """The main process is gone. What it ended of is decided here, once."""
+def note_exit(turn: Turn, worker: Worker, reason: Reason) -> None:
+    """The main process is gone. What it ended of is decided here, once; EXITED is fed by whoever called."""
     if worker.reason is None:
         worker.reason = _verdict(worker, reason)
     verdict = worker.reason
@@ -79,7 +85,6 @@ def exited(turn: Turn, worker: Worker, reason: Reason, news: News) -> None:
         status=reason.words(),
         trace=reason.trace,
     )
-    feed(turn, worker, Input.EXITED, news)
 
 
 def timed(turn: Turn, worker: Worker, kind: str, news: News) -> None:
@@ -139,9 +144,11 @@ def _act(turn: Turn, worker: Worker, action: Action, news: News, why: str) -> No
             worker.climbed.append(("TERM", turn.now))
             record(turn, worker, "agent.terminating")
             turn.effects.append(do.Terminate(worker.path, worker.n))
+            news.stop_brood(turn, worker, worker.why_asked or "its owner ends")  # TERM goes to its cells as well
         case Action.KILL | Action.SWEEP:
             if action is Action.KILL:
                 worker.climbed.append(("KILL", turn.now))
+            news.kill_brood(turn, worker)
             turn.effects.append(do.Kill(worker.path, worker.n))
             _set(turn, worker, "overdue", OVERDUE_S)
         case Action.TELL_STUCK:

@@ -52,6 +52,7 @@ def _certificate(incarnation: Incarnation, wanted: AgentBirth, endpoint: str, da
         data_folder=data_folder,
         agent=wanted.agent,
         args=wanted.args,
+        code=wanted.code,
     )
 
 

@@ -28,6 +28,8 @@ class Certificate(_Message, frozen=True, kw_only=True):
     agent: str
     """``module:Class`` or ``path/file.py:Class``."""
     args: dict[str, Any] = {}
+    code: bytes = b""
+    """A class or function as dill wrote it, which is the agent; ``agent`` then names the code it was written in."""
     beat_s: float = 1.0
     credit: int = 64
 

@@ -6,7 +6,8 @@ unknown arguments are refused: a newer client must not believe that an older hos
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -113,9 +114,17 @@ OPERATIONS: dict[str, type[Operation]] = {
 
 def read_arguments(op: str, arguments: dict[str, Any]) -> Operation:
     """A Request's word and arguments as the struct of that operation. ``UsageError`` for a word or argument unknown."""
-    kind = OPERATIONS.get(op)
+    return read_from(OPERATIONS, op, arguments)
+
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def read_from(table: Mapping[str, type[T]], op: str, arguments: dict[str, Any]) -> T:
+    """As ``read_arguments``, by another table of words."""
+    kind = table.get(op)
     if kind is None:
-        raise UsageError(f"cannot do {op!r}: no such operation", hint=f"there are: {', '.join(OPERATIONS)}")
+        raise UsageError(f"cannot do {op!r}: no such operation", hint=f"there are: {', '.join(table)}")
     try:
         return msgspec.convert(arguments, kind)
     except msgspec.ValidationError as error:

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from agenthost.core.intensity import Window
-from tests.core.trees import supervisor, worker
+from agenthost.core.spec import Backoff, WorkerSpec
+from agenthost.core.view import shown
+from tests.core.trees import pool, supervisor, worker
 from tests.core.world import World
 
 
@@ -129,3 +131,101 @@ def test_the_window_agrees_with_its_definition(intensity: int, period_s: float, 
         now += gap_s
         times.append(now)
         assert window.restart(now) == (sum(now - at <= period_s for at in times) <= intensity)
+
+
+# ---- D10: a window of its own
+
+
+def own(name: str, **options: object) -> WorkerSpec:
+    return worker(name, intensity=2, period_s=10.0, **options)
+
+
+def crash_when_up(world: World, path: str) -> None:
+    """At once when its back-off is over: time in which it is up moves the window on."""
+    while path not in world.running():
+        world.pass_time(0.1)
+    world.crash(path)
+
+
+def test_a_child_with_an_intensity_of_its_own_is_set_aside_alone() -> None:
+    world = World(supervisor("root", own("bad"), worker("good"), intensity=1)).boot()
+    for _ in range(3):
+        world.crash("/bad")
+    assert world.running() == ["/good"] and world.births("/good") == 1
+    assert shown(world.state.nodes["/bad"]) == "gave_up"
+    [record] = [record for record in world.records if record.name == "agent.gave_up"]
+    assert record.fields["reason"] == "gave up: 3 restarts in 10 s; the last: /bad exit status 1"
+
+
+def test_what_counts_for_a_child_of_its_own_does_not_count_for_its_supervisor() -> None:
+    world = World(supervisor("root", own("bad"), worker("good"), intensity=1)).boot()
+    for _ in range(3):
+        world.crash("/bad")
+    world.crash("/good")
+    assert world.births("/good") == 2 and world.ended is None
+    world.crash("/good")
+    assert world.ended is not None
+
+
+def test_its_own_window_slides() -> None:
+    world = World(supervisor("root", own("bad"), intensity=0)).boot()
+    for _ in range(20):
+        world.crash("/bad")
+        world.pass_time(5.1)
+    assert world.running() == ["/bad"]
+
+
+def test_its_window_stands_still_while_it_waits_in_back_off() -> None:
+    world = World(supervisor("root", own("bad", backoff=Backoff(initial_s=20.0, jitter=0.0)), intensity=0)).boot()
+    for _ in range(3):
+        crash_when_up(world, "/bad")
+    assert world.running() == [] and shown(world.state.nodes["/bad"]) == "gave_up" and world.ended is None
+
+
+def test_whoever_starts_it_by_hand_gives_it_its_patience_back() -> None:
+    world = World(supervisor("root", own("bad"), intensity=0)).boot()
+    for _ in range(3):
+        world.crash("/bad")
+    answer = world.command("start", "/bad")
+    assert answer is not None and answer.error is None
+    for _ in range(2):
+        world.crash("/bad")
+    assert world.running() == ["/bad"]
+
+
+def test_members_of_a_pool_have_one_each() -> None:
+    world = World(supervisor("root", pool("chats", own("any"), intensity=0))).boot()
+    world.add("/chats", "ana")
+    world.add("/chats", "bob")
+    for _ in range(3):
+        world.crash("/chats/ana")
+    assert world.running() == ["/chats/bob"] and world.births("/chats/bob") == 1
+    for _ in range(2):
+        world.crash("/chats/bob")
+    assert world.running() == ["/chats/bob"]
+
+
+@pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
+def test_in_a_group_the_others_stay_as_they_are_when_it_is_set_aside(strategy: str) -> None:
+    world = World(supervisor("root", own("bad"), worker("good"), strategy=strategy, intensity=0)).boot()
+    for _ in range(3):
+        world.crash("/bad")
+    assert world.running() == ["/good"] and world.births("/good") == 3
+
+
+def test_a_reload_gives_and_takes_a_window_also_while_it_waits() -> None:
+    slow = Backoff(initial_s=5.0, jitter=0.0)
+    plain, counted = worker("bad", backoff=slow), own("bad", backoff=slow)
+    world = World(supervisor("root", plain, intensity=9)).boot()
+    world.crash("/bad")
+    world.crash("/bad")  # it waits
+    world.reload(supervisor("root", counted, intensity=9))
+    for _ in range(3):
+        crash_when_up(world, "/bad")
+    assert shown(world.state.nodes["/bad"]) == "gave_up"
+    world.command("start", "/bad")
+    world.crash("/bad")
+    assert "/bad" not in world.running()
+    world.reload(supervisor("root", plain, intensity=0))
+    crash_when_up(world, "/bad")
+    assert world.ended is not None

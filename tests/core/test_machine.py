@@ -37,6 +37,7 @@ def workers(draw: Any, name: str, mode: AutoShutdown) -> WorkerSpec:
     return WorkerSpec(
         name, restart, draw(shutdowns), draw(some.sampled_from([None, 5.0])), draw(backoffs),
         significant=may_matter and draw(some.booleans()),
+        intensity=draw(some.sampled_from([None, None, 0, 2])),
     )  # fmt: skip
 
 
@@ -98,7 +99,8 @@ class Core(RuleBasedStateMachine):
     def news_of_an_old_incarnation_arrives(self, data: some.DataObject, n: int, reason: Reason) -> None:
         if n not in self.world.processes:
             path = data.draw(some.sampled_from(self.paths))
-            self.world.tell(data.draw(some.sampled_from([on.Ready(path, n), on.Exited(path, n, reason)])))
+            event: on.Event = on.Ready(path, n) if data.draw(some.booleans()) else on.Exited(path, n, reason)
+            self.world.tell(event)
 
     @precondition(lambda self: self.world.ended is None)
     @rule(data=some.data(), verb=some.sampled_from(["start", "stop", "restart", "kill"]))

@@ -180,8 +180,14 @@ class World:
             assert isinstance(node, Worker), f"{process.path} runs and is not in the tree"
             assert node.alive and node.n == process.n, f"{process.path} runs as {process.n}, the core has {node.n}"
         for node in self.state.nodes.values():
-            if isinstance(node, Worker) and node.alive:
+            if isinstance(node, Worker) and node.alive and not node.is_emptied:
                 assert node.n in self.processes, f"{node.path} is {node.life} and has no process"
+
+    def _kill_nested(self, path: str) -> None:
+        """KILL of a cell goes to all that lie in it; each is told of by itself."""
+        for process in list(self.processes.values()):
+            if process.path.startswith(path + "/"):
+                self.end(process, Reason("signal", 9))
 
     def _carry_out(self, effect: do.Effect) -> None:
         match effect:
@@ -202,6 +208,9 @@ class World:
                     self.end(self.processes[n], Reason("signal", 15))
             case do.Kill(path=path, n=n):
                 self.log.append(("kill", path))
+                node = self.state.nodes[path]
+                if isinstance(node, Worker) and node.brood is not None:
+                    self._kill_nested(path)
                 process = self.processes[n]
                 if path not in self.undead and not process.killed:
                     process.killed = True
