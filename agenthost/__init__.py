@@ -31,10 +31,31 @@ from agenthost.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from agenthost.agent.agent import IGNORE, Agent, Message
+    from agenthost.agent.children import AsyncChild, Child
     from agenthost.agent.context import AsyncContext, Context
+    from agenthost.agent.group import AsyncGroup, Group
+    from agenthost.agent.monitor import AsyncMonitor, Ended, Monitor
+    from agenthost.agent.scope import AsyncScope, Scope
     from agenthost.errors import Refuse
 
-__all__ = ["IGNORE", "Agent", "AsyncContext", "Context", "Message", "Refuse", "__version__"]
+__all__ = [
+    "IGNORE",
+    "Agent",
+    "AsyncChild",
+    "AsyncContext",
+    "AsyncGroup",
+    "AsyncMonitor",
+    "AsyncScope",
+    "Child",
+    "Context",
+    "Ended",
+    "Group",
+    "Message",
+    "Monitor",
+    "Refuse",
+    "Scope",
+    "__version__",
+]
 
 _HOMES = {
     "IGNORE": "agenthost.agent.agent",
@@ -43,6 +64,15 @@ _HOMES = {
     "Message": "agenthost.agent.agent",
     "Context": "agenthost.agent.context",
     "AsyncContext": "agenthost.agent.context",
+    "Child": "agenthost.agent.children",
+    "AsyncChild": "agenthost.agent.children",
+    "Scope": "agenthost.agent.scope",
+    "AsyncScope": "agenthost.agent.scope",
+    "Ended": "agenthost.agent.monitor",
+    "Monitor": "agenthost.agent.monitor",
+    "AsyncMonitor": "agenthost.agent.monitor",
+    "Group": "agenthost.agent.group",
+    "AsyncGroup": "agenthost.agent.group",
 }
 
 

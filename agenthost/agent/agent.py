@@ -20,6 +20,9 @@ What a handler raises decides what happens:
 * ``SystemExit``: the same for the caller, and the process ends with the status it names.
 
 A reply that is no plain data (msgpack) is a crash too. What is returned for a ``send`` is dropped.
+
+An agent that monitors others (``ctx.monitor``) may have ``on_down(self, down, ctx)``, ``def`` or as ``handle`` is: a
+turn for each end that it has not asked the monitor for.
 """
 
 from __future__ import annotations

@@ -8,18 +8,18 @@ receives from every socket until nothing is left.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import socket
 import time
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from agenthost.agent import turn as turns
 from agenthost.agent.agent import Agent
 from agenthost.agent.context import AsyncContext, Outcome
+from agenthost.agent.loop import Gate, settled
 from agenthost.agent.sentry import HOST_GONE, Sentry, answer_probe
 from agenthost.agent.wires import Wires
 from agenthost.errors import AgenthostError, ProtocolError, TimedOut
@@ -28,10 +28,12 @@ from agenthost.transport.callee import Turn
 from agenthost.transport.caller import LOOKING, Call, Link
 from agenthost.transport.data import Door, check_size
 
+if TYPE_CHECKING:
+    from agenthost.agent.kin import Kin
+    from agenthost.agent.monitor import Ended
+
 _MOST = 1000
 """Messages let in before the turn gets its share of the loop again."""
-_TASKS_S = 1.0
-"""What tasks that the agent has left running get to end in after they were cancelled."""
 
 
 class AsyncDesk:
@@ -40,6 +42,9 @@ class AsyncDesk:
         self._caller, self._links = wires.caller, wires.links
         self._sentry = Sentry(birth_socket, wires.certificate.beat_s)
         self._path, self._inc = wires.certificate.path, wires.certificate.inc
+        self._context = AsyncContext(self._path, self._inc, None, self)
+        """Of the turn in hand, or of the last one."""
+        self._kin: Kin | None = None
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         """Set when there may be a message in the mailbox, an answered look-up, or a Stop."""
@@ -67,6 +72,11 @@ class AsyncDesk:
     async def _serve(self) -> int:
         wires, callee = self._wires, self._wires.callee
         while True:
+            if self._kin is not None and wires.stop is None and (down := self._kin.take_down()) is not None:
+                status = await self._take_down(down)
+                if status is not None:
+                    return status
+                continue
             turn = callee.take(time.monotonic())
             if callee.out:
                 wires.flush_door()
@@ -92,7 +102,8 @@ class AsyncDesk:
             self._loop.remove_reader(self._birth_socket)
         self._sentry.begin()
         try:
-            reply = await self._agent.handle(message, AsyncContext(self._path, self._inc, turn.deadline, self))
+            self._context = context = AsyncContext(self._path, self._inc, turn.deadline, self)
+            reply = await self._agent.handle(message, context)
             turns.answer(callee, turn, reply)
         except BaseException as error:  # whatever the author's code raises ends the turn, and is sorted in fail()
             return turns.fail(callee, turn, error)
@@ -100,9 +111,24 @@ class AsyncDesk:
             self._sentry.end()
         return None
 
+    async def _take_down(self, down: Ended) -> int | None:
+        """A turn of ``on_down``. Returns the status to exit with, None if the agent goes on."""
+        if not self._sentry.is_awake:
+            self._loop.remove_reader(self._birth_socket)
+        self._sentry.begin()
+        try:
+            self._context = context = AsyncContext(self._path, self._inc, None, self)
+            await settled(self._agent.on_down(down, context))  # type: ignore[attr-defined]  # it has one, or no such turn
+        except BaseException as error:  # as in _take_turn
+            return turns.status_after(error)
+        finally:
+            self._sentry.end()
+        return None
+
     async def _stop(self) -> int:
         try:
-            await settled(self._agent.on_stop(AsyncContext(self._path, self._inc, None, self)))
+            self._context = context = AsyncContext(self._path, self._inc, None, self)
+            await settled(self._agent.on_stop(context))
         except BaseException as error:  # the author's code; the exit status tells the host
             return turns.exit_status(error)
         return 0
@@ -115,13 +141,13 @@ class AsyncDesk:
     async def exchange(self, wishes: list[tuple[str, Any]], deadline: float) -> list[Outcome]:
         bodies = [(path, check_size(pack_body(body))) for path, body in wishes]
         now = time.monotonic()
-        gate = _Gate(self._loop, len(bodies))
+        gate = Gate(self._loop, len(bodies))
         calls = [self._caller.call(path, body, deadline, now, gate.one_passed) for path, body in bodies]
         await self._wait(calls, gate, deadline)
         return [call.decoded() for call in calls]
 
     async def deliver(self, path: str, body: Any, deadline: float) -> None:
-        gate = _Gate(self._loop, 1)
+        gate = Gate(self._loop, 1)
         call = self._caller.cast(path, check_size(pack_body(body)), time.monotonic(), gate.one_passed)
         await self._wait([call], gate, deadline)
         if isinstance(call.outcome, AgenthostError):
@@ -131,21 +157,24 @@ class AsyncDesk:
         if path == self._path:
             return self._inc
         link = self._caller.look(path)
-        self._flush_links()
-        while link.state == LOOKING:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._wait_lookup()
-            except TimeoutError:
-                raise TimedOut(f"cannot find {path}: the host did not answer in time") from None
+        if not await self._until(lambda: link.state != LOOKING, deadline):
+            raise TimedOut(f"cannot find {path}: the host did not answer in time")
         return link.inc or None
+
+    def kin(self) -> Kin:
+        if self._kin is None:
+            from agenthost.agent.kin import Kin
+
+            has_on_down = callable(getattr(self._agent, "on_down", None))
+            self._kin = Kin(self._wires, lambda: self._context, self._until, self._flush_links, has_on_down=has_on_down)
+        return self._kin
 
     def is_stopping(self) -> bool:
         return self._wires.stop is not None
 
     # ---- waiting
 
-    async def _wait(self, calls: list[Call], gate: _Gate, deadline: float) -> None:
+    async def _wait(self, calls: list[Call], gate: Gate, deadline: float) -> None:
         self._flush_links()
         reason = "interrupted"
         timer = self._loop.call_at(deadline, gate.open)
@@ -164,9 +193,17 @@ class AsyncDesk:
         await self._news.wait()
         self._news.clear()
 
-    async def _wait_lookup(self) -> None:
-        """A turn is in hand, so nobody else waits for news: the mailbox is looked at after it in any case."""
-        await self._wait_news()
+    async def _until(self, ready: Callable[[], bool], deadline: float) -> bool:
+        """Until a message has made ``ready`` true; False if it is not after ``deadline``. Several may wait: each asks
+        ``ready`` before it waits for news, so that another has cleared them costs nothing."""
+        self._flush_links()
+        try:
+            async with asyncio.timeout_at(deadline):
+                while not ready():
+                    await self._wait_news()
+        except TimeoutError:
+            return ready()
+        return True
 
     # ---- sockets
 
@@ -248,49 +285,3 @@ class AsyncDesk:
         self._links.on_close = lambda plug: None
         if not self._sentry.is_awake:
             self._loop.remove_reader(self._birth_socket)
-
-
-class _Gate:
-    """Opens when so many calls have their outcome, or by hand."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, left: int) -> None:
-        self.left = left
-        self.opened: asyncio.Future[None] = loop.create_future()
-        if not left:
-            self.open()
-
-    def one_passed(self, call: Call) -> None:
-        self.left -= 1
-        if not self.left:
-            self.open()
-
-    def open(self) -> None:
-        if not self.opened.done():
-            self.opened.set_result(None)
-
-
-async def settled(value: Any) -> Any:
-    """The value of a method that may be ``def`` or ``async def``."""
-    return await value if inspect.isawaitable(value) else value
-
-
-def run_loop(main: Coroutine[Any, Any, int]) -> int:
-    """As ``asyncio.run``, but without waiting for threads of the default executor, nor for tasks that will not be
-    cancelled: the process ends anyway."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    try:
-        return loop.run_until_complete(main)
-    finally:
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(_within(_TASKS_S, *left))
-        loop.run_until_complete(_within(_TASKS_S, loop.create_task(loop.shutdown_asyncgens())))
-        asyncio.set_event_loop(None)
-        loop.close()
-
-
-async def _within(seconds: float, *tasks: asyncio.Task[Any]) -> None:
-    if tasks:
-        await asyncio.wait(tasks, timeout=seconds)

@@ -8,13 +8,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any, Protocol
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agenthost.errors import AgenthostError, TimedOut, UsageError
+
+if TYPE_CHECKING:
+    from agenthost.agent.children import AsyncChild, Child
+    from agenthost.agent.group import AsyncGroup, Group
+    from agenthost.agent.kin import Kin
+    from agenthost.agent.monitor import AsyncMonitor, Monitor
+    from agenthost.agent.scope import AsyncScope, Scope
+    from agenthost.agent.wanted import What
 
 DEFAULT_TIMEOUT_S = 30.0
 LONGEST_S = 1e6
 """11 days; a longer timeout, also ``math.inf``, is this one: epoll_wait(2) counts milliseconds in an int."""
+
+within: ContextVar[float | None] = ContextVar("within", default=None)
+"""The deadline of the innermost scope that has one; what is sent inside it waits no longer."""
 
 Outcome = Any
 """The decoded reply, or an ``AgenthostError``."""
@@ -35,6 +47,9 @@ class Desk(Protocol):
 
     def is_stopping(self) -> bool: ...
 
+    def kin(self) -> Kin:
+        """For children, scopes, monitors and groups; made when it is first asked for."""
+
 
 class AsyncDesk(Protocol):
     async def ask(self, path: str, body: Any, deadline: float) -> Outcome: ...
@@ -46,6 +61,8 @@ class AsyncDesk(Protocol):
     async def locate(self, path: str, deadline: float) -> str | None: ...
 
     def is_stopping(self) -> bool: ...
+
+    def kin(self) -> Kin: ...
 
 
 class _Base:
@@ -73,6 +90,11 @@ class _Base:
     def _limit(self, timeout: float | None) -> float:
         now = time.monotonic()
         due = now + (DEFAULT_TIMEOUT_S if timeout is None else min(timeout, LONGEST_S))
+        bound = within.get()
+        if bound is not None and bound < due:
+            if bound <= now:
+                raise TimedOut("cannot send anything more in this scope: its time is over")
+            due = bound
         if self.deadline is None or due < self.deadline:
             return due
         if self.deadline <= now:
@@ -130,6 +152,51 @@ class Context(_Base):
         """The incarnation that runs at ``path``, None if there is none."""
         return self._desk.locate(path, self._limit(timeout))
 
+    def start(
+        self,
+        what: What,
+        *,
+        name: str | None = None,
+        args: dict[str, Any] | None = None,
+        timeout: float | None = None,
+        **keys: Any,
+    ) -> Child:
+        """Start a child below this agent, and wait until it is ready. It ends with this incarnation, if not before.
+
+        ``what`` is ``module:Class``, a dict with the config's keys of a child, an Agent subclass, or a function of
+        (message) or (message, ctx), also a lambda or closure, that handles its messages. ``keys`` are the config's:
+        ``restart="permanent"`` (default temporary), ``limits={...}``. Without ``name`` it gets one like "sub-1".
+
+        Raises ``NotPermitted`` (``may`` in the config), ``StartFailed``, ``UsageError`` (what cannot be sent, and
+        which variable is to blame), ``TimedOut``: then it is ended.
+        """
+        from agenthost.agent import children, kin
+        from agenthost.agent.wanted import wanted
+
+        thing = wanted(what, name, args, keys)
+        return children.Child(kin.finish(children.start(self._desk.kin(), thing, timeout)))
+
+    def scope(self, timeout: float | None = None) -> Scope:
+        """``with ctx.scope() as scope``: children that do not outlive the block. After ``timeout`` seconds they are
+        killed, whatever this agent does, and the block ends with ``TimedOut``."""
+        from agenthost.agent.scope import AsyncScope, Scope
+
+        return Scope(AsyncScope(self._desk.kin(), timeout))
+
+    def monitor(self, path: str) -> Monitor:
+        """Hear of the end of the incarnation at ``path``, exactly once: by ``wait()`` or ``ended`` of what is returned,
+        or else by the agent's ``on_down(self, down, ctx)`` between two turns. At once if nothing runs there."""
+        from agenthost.agent.kin import finish
+        from agenthost.agent.monitor import Monitor
+
+        return Monitor(finish(self._desk.kin().monitor(path)))
+
+    def group(self, name: str) -> Group:
+        """All agents with ``group: name`` in the config: send to all, or to the least busy."""
+        from agenthost.agent.group import AsyncGroup, Group
+
+        return Group(AsyncGroup(self._desk.kin(), name))
+
 
 class AsyncContext(_Base):
     """For a handler that is ``async def``. ``asyncio.gather`` over several calls works."""
@@ -166,6 +233,37 @@ class AsyncContext(_Base):
     async def whereis(self, path: str, timeout: float | None = None) -> str | None:
         """As in :class:`Context`."""
         return await self._desk.locate(path, self._limit(timeout))
+
+    async def start(
+        self,
+        what: What,
+        *,
+        name: str | None = None,
+        args: dict[str, Any] | None = None,
+        timeout: float | None = None,
+        **keys: Any,
+    ) -> AsyncChild:
+        """As in :class:`Context`."""
+        from agenthost.agent import children
+        from agenthost.agent.wanted import wanted
+
+        return await children.start(self._desk.kin(), wanted(what, name, args, keys), timeout)
+
+    def scope(self, timeout: float | None = None) -> AsyncScope:
+        """``async with ctx.scope() as scope``; as in :class:`Context`."""
+        from agenthost.agent.scope import AsyncScope
+
+        return AsyncScope(self._desk.kin(), timeout)
+
+    async def monitor(self, path: str) -> AsyncMonitor:
+        """As in :class:`Context`."""
+        return await self._desk.kin().monitor(path)
+
+    def group(self, name: str) -> AsyncGroup:
+        """As in :class:`Context`."""
+        from agenthost.agent.group import AsyncGroup
+
+        return AsyncGroup(self._desk.kin(), name)
 
 
 def _call_to_oneself(path: str) -> UsageError:

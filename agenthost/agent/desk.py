@@ -13,7 +13,8 @@ import os
 import select
 import socket
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
@@ -27,6 +28,10 @@ from agenthost.protocol.codec import pack_body
 from agenthost.transport.callee import Turn
 from agenthost.transport.caller import LOOKING, Call, Link
 from agenthost.transport.data import Door, check_size
+
+if TYPE_CHECKING:
+    from agenthost.agent.kin import Kin
+    from agenthost.agent.monitor import Ended
 
 _BUSY_TURNS = 16
 """So many turns are taken before the control plane is looked at again."""
@@ -44,6 +49,9 @@ class SyncDesk:
         self._caller, self._links = wires.caller, wires.links
         self._sentry = Sentry(birth_socket, wires.certificate.beat_s)
         self._path, self._inc = wires.certificate.path, wires.certificate.inc
+        self._context = Context(self._path, self._inc, None, self)
+        """Of the turn in hand, or of the last one."""
+        self._kin: Kin | None = None
         self._awaited: Call | None = None
         self._at_once = _ALL
         self._epoll = select.epoll()
@@ -82,6 +90,11 @@ class SyncDesk:
             wires.flush_door()  # what take() passed over
             if wires.stop is not None:
                 return self._stop()
+            if self._kin is not None and (down := self._kin.take_down()) is not None:
+                status = self._take_down(down)
+                if status is not None:
+                    return status
+                continue
             self._listen(0.0 if callee.queued else None)
 
     def _take_turn(self, turn: Turn) -> int | None:
@@ -94,7 +107,8 @@ class SyncDesk:
             self._drop_source(self._birth_socket.fileno())
         self._sentry.begin()
         try:
-            reply = self._agent.handle(message, Context(self._path, self._inc, turn.deadline, self))
+            self._context = context = Context(self._path, self._inc, turn.deadline, self)
+            reply = self._agent.handle(message, context)
             turns.answer(callee, turn, reply)
         except BaseException as error:  # whatever the author's code raises ends the turn, and is sorted in fail()
             return turns.fail(callee, turn, error)
@@ -102,9 +116,24 @@ class SyncDesk:
             self._sentry.end()
         return None
 
+    def _take_down(self, down: Ended) -> int | None:
+        """A turn of ``on_down``. Returns the status to exit with, None if the agent goes on."""
+        if not self._sentry.is_awake:
+            self._drop_source(self._birth_socket.fileno())
+        self._sentry.begin()
+        try:
+            self._context = context = Context(self._path, self._inc, None, self)
+            self._agent.on_down(down, context)  # type: ignore[attr-defined]  # an agent without it gets no such turn
+        except BaseException as error:  # as in _take_turn
+            return turns.status_after(error)
+        finally:
+            self._sentry.end()
+        return None
+
     def _stop(self) -> int:
         try:
-            self._agent.on_stop(Context(self._path, self._inc, None, self))
+            self._context = context = Context(self._path, self._inc, None, self)
+            self._agent.on_stop(context)
         except BaseException as error:  # the author's code; the exit status tells the host
             return turns.exit_status(error)
         return 0
@@ -147,19 +176,37 @@ class SyncDesk:
         if path == self._path:
             return self._inc
         link = self._caller.look(path)
-        self._links.flush()
-        while link.state == LOOKING:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:  # and no second look at the clock: epoll_wait(2) takes less than 0 for ever
-                raise TimedOut(f"cannot find {path}: the host did not answer in time")
-            self._listen(left_s)
+        if not self._wait_until(lambda: link.state != LOOKING, deadline):
+            raise TimedOut(f"cannot find {path}: the host did not answer in time")
         return link.inc or None
+
+    def kin(self) -> Kin:
+        if self._kin is None:
+            from agenthost.agent.kin import Kin
+
+            has_on_down = callable(getattr(self._agent, "on_down", None))
+            self._kin = Kin(self._wires, lambda: self._context, self._until, self._links.flush, has_on_down=has_on_down)
+        return self._kin
 
     def is_stopping(self) -> bool:
         self._wires.hear_control()
         return self._wires.stop is not None
 
     # ---- waiting
+
+    async def _until(self, ready: Callable[[], bool], deadline: float) -> bool:
+        """For ``Kin``: never suspended."""
+        return self._wait_until(ready, deadline)
+
+    def _wait_until(self, ready: Callable[[], bool], deadline: float) -> bool:
+        """Until a message has made ``ready`` true; False if it is not after ``deadline``."""
+        self._links.flush()
+        while not ready():
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:  # and no second look at the clock: epoll_wait(2) takes less than 0 for ever
+                return False
+            self._listen(left_s)
+        return True
 
     def _wait(self, calls: list[Call], deadline: float) -> None:
         """Until each has an outcome; after ``deadline`` that is ``TimedOut``."""

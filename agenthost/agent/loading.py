@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from typing import Any
 
 from agenthost.agent.agent import Agent
 from agenthost.errors import StartFailed
 from agenthost.launch import modules
+from agenthost.protocol.birth import Certificate
 
 _prepared: dict[str, type[Agent]] = {}
 _is_async: dict[type[Agent], bool] = {}
@@ -45,15 +47,33 @@ def load(name: str) -> type[Agent]:
         raise StartFailed(
             f"cannot load {name!r}: importing it raised {type(error).__name__}: {error}", permanent=True
         ) from error
-    kind = getattr(module, class_name, None)
+    return _checked(name, source, class_name, getattr(module, class_name, None))
+
+
+def load_code(certificate: Certificate) -> type[Agent]:
+    """The agent that was sent as code. What it refers to by name is that of the code it was written in."""
+    source, _, class_name = certificate.agent.rpartition(":")
+    try:
+        modules.load(source)
+    except Exception as error:  # as in load
+        raise StartFailed(f"cannot load {source!r}: importing it raised {type(error).__name__}: {error}") from error
+    from agenthost.agent.sending import unpack_agent
+
+    kind = unpack_agent(certificate.code)
+    return _checked(f"the code sent by {source}", source, class_name, kind)
+
+
+def _checked(name: str, source: str, class_name: str, kind: Any) -> type[Agent]:
+    """Raises ``StartFailed`` if it is no agent."""
     if not isinstance(kind, type) or not issubclass(kind, Agent):
         why = f"{source} has no {class_name}" if kind is None else "it is no subclass of agenthost.Agent"
         raise StartFailed(f"cannot load {name!r}: {why}", permanent=True)
     if kind.__abstractmethods__:
         raise StartFailed(f"cannot load {name!r}: it defines no handle()", permanent=True)
-    if not is_async(kind) and any(map(inspect.iscoroutinefunction, (kind.on_start, kind.on_stop))):
+    others = ("on_start", "on_stop", "on_down")
+    if not is_async(kind) and any(inspect.iscoroutinefunction(getattr(kind, other, None)) for other in others):
         raise StartFailed(
-            f"cannot load {name!r}: on_start() or on_stop() is async, handle() is not",
+            f"cannot load {name!r}: on_start(), on_stop() or on_down() is async, handle() is not",
             hint="write async def handle()",
             permanent=True,
         )

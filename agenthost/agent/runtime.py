@@ -36,7 +36,7 @@ def run(certificate: Certificate, birth_socket: socket.socket) -> int:
     """
     wires = Wires(certificate)
     try:
-        kind = loading.load(certificate.agent)
+        kind = loading.load_code(certificate) if certificate.code else loading.load(certificate.agent)
         agent = create(kind, certificate.args)
         is_async = loading.is_async(kind)
         started = None if is_async else agent.on_start(Context(certificate.path, certificate.inc, None, _UNREADY))
@@ -59,6 +59,8 @@ def run(certificate: Certificate, birth_socket: socket.socket) -> int:
 def warm() -> None:
     """For a zygote, after it has imported the authors' modules: find their agents, import asyncio if any needs it,
     rehearse their start."""
+    import agenthost.agent.group
+    import agenthost.agent.scope  # both for the effect: imported here they are shared by all agents
     from agenthost.agent.rehearsal import rehearse
 
     if loading.prepare(modules.loaded):
@@ -67,7 +69,8 @@ def warm() -> None:
 
 
 def _run_async(agent: Agent, wires: Wires, birth_socket: socket.socket) -> int:
-    from agenthost.agent.async_desk import AsyncDesk, run_loop, settled
+    from agenthost.agent.async_desk import AsyncDesk
+    from agenthost.agent.loop import run_loop, settled
 
     certificate = wires.certificate
 
@@ -147,6 +150,9 @@ class _Unready:
 
     def is_stopping(self) -> bool:
         return False
+
+    def kin(self) -> NoReturn:
+        _refuse("children, monitors and groups")
 
 
 def _refuse(path: str) -> NoReturn:

@@ -37,6 +37,11 @@ def fail(callee: Callee, turn: Turn, error: BaseException) -> int | None:
     return exit_status(error, trace)
 
 
+def status_after(error: BaseException) -> int | None:
+    """Of a turn that nobody waits for; as ``fail`` without the answer."""
+    return None if isinstance(error, AgenthostError) else exit_status(error)
+
+
 def exit_status(error: BaseException, trace: str = "") -> int:
     """The status that ``error`` ends the process with, its traceback on stderr unless it is a plain exit."""
     if isinstance(error, SystemExit):

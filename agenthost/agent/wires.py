@@ -42,6 +42,9 @@ class Wires:
         self.callee = Callee(certificate.inc, certificate.credit)
         self.door: Door | None = None
         self.on_door: Callable[[Door], None] = lambda door: None
+        self.on_answer: Callable[[control.Response | control.Refused], bool] = lambda message: False
+        """Told of the answers to Requests; True if it was one. Whoever asks and monitors sets this and ``on_down``."""
+        self.on_down: Callable[[control.Down], None] = lambda message: None
         self.stop: control.Stop | None = None
         self.welcome = False
         """The host has heard Ready, or what was said instead."""
@@ -77,9 +80,13 @@ class Wires:
             if frame is not None:
                 self._hear(frame)
 
-    def _look(self, lookup: control.Lookup) -> None:
-        self.control.ask(lookup.id, encode(lookup))
+    def ask(self, number: int, frame: bytes) -> None:
+        """Said until it is answered under this number."""
+        self.control.ask(number, frame)
         self.spoke = True
+
+    def _look(self, lookup: control.Lookup) -> None:
+        self.ask(lookup.id, encode(lookup))
 
     def _say(self, overdue: control.Overdue) -> None:
         self.control.try_send(encode(overdue))
@@ -114,18 +121,23 @@ class Wires:
             self.links.flush()
         elif isinstance(message, control.Refused):
             self.control.answered(message.id)
-            self.caller.refused(message)
-            self.links.flush()
+            if not self.on_answer(message):
+                self.caller.refused(message)
+                self.links.flush()
         elif isinstance(message, control.Down):
-            self.links.down(message.path, message.inc, message.reason, time.monotonic())
             self.control.try_send(encode(control.Seen(id=message.id)))
+            self.links.down(message.path, message.inc, message.reason, time.monotonic())
+            self.on_down(message)  # after the calls to it: who called knows what it died of
         elif isinstance(message, control.Stop):
             self._begin_stop(message)
         elif isinstance(message, control.Welcome):
             self.control.answered(READY)
             self.welcome = True
+        elif isinstance(message, control.Response):
+            self.control.answered(message.id)
+            self.on_answer(message)
         else:
-            self.garbled += 1  # Garbled, or a Response: an agent requests nothing
+            self.garbled += 1
 
     def _expect(self, message: control.Expect) -> None:
         if self.door is None:

@@ -1,4 +1,4 @@
-"""Commands that change: start, stop, restart, kill. Many names at once go side by side; the worst status counts."""
+"""Commands that change agents, such as start and stop. Many names at once go side by side; the worst status counts."""
 
 from __future__ import annotations
 
@@ -52,6 +52,23 @@ def kill(
     _change("kill", paths, wait, timeout, reason, output)
 
 
+def freeze(
+    paths: Paths, wait: Wait = True, timeout: Timeout = None, reason: Reason = "", output: Output = Format.table
+) -> None:
+    """Let agents and all they have started stand still, whole subtrees at once.
+
+    No deadline of the host passes for them meanwhile; who calls them waits. "stop" thaws first.
+    """
+    _change("freeze", paths, wait, timeout, reason, output)
+
+
+def thaw(
+    paths: Paths, wait: Wait = True, timeout: Timeout = None, reason: Reason = "", output: Output = Format.table
+) -> None:
+    """Let frozen agents, and all below them, go on."""
+    _change("thaw", paths, wait, timeout, reason, output)
+
+
 def _change(verb: str, patterns: list[str], wait: bool, timeout: float | None, reason: str, output: Format) -> None:
     shown = output in (Format.table, Format.wide)
     worst, results = 0, dict[int, dict[str, Any]]()
@@ -77,4 +94,4 @@ def _change(verb: str, patterns: list[str], wait: bool, timeout: float | None, r
         raise typer.Exit(worst)
 
 
-COMMANDS = {"start": start, "stop": stop, "restart": restart, "kill": kill}
+COMMANDS = {"start": start, "stop": stop, "restart": restart, "kill": kill, "freeze": freeze, "thaw": thaw}

@@ -32,6 +32,10 @@ def run(
     """Run a tree in the foreground, until Ctrl-C.
 
     Ctrl-C asks it to stop, the second one hurries, the third kills; nothing is left either way.
+
+    Exit status 0 after a planned end: somebody stopped it, or the tree has ended by itself. 1 if the tree gave up or
+    did not come up, if the host crashed more than 5 times in 60 s, after the third Ctrl-C, or if its state folder or
+    namespace could not be had; 75 if a host of that name runs, 78 for a bad config, which another try cannot mend.
     """
     from agenthost.config.load import load
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import os
+import stat
 import warnings
 from dataclasses import dataclass, field
 
@@ -16,6 +17,10 @@ GROUP = "agenthost.agents"
 """The entry-point group by which an installed package offers agents under short names."""
 
 MAX_SOURCE_BYTES = 16 * 1024 * 1024
+LASTING_SOURCE_BYTES = 256 * 1024
+"""Parsing that takes 50 ms, in which a running host does nothing else."""
+LASTING_FILES = 1000
+"""Remembered by a running host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +33,25 @@ class _Names:
     open: bool
 
 
+_ANY = _Names(frozenset(), frozenset(), frozenset(), open=True)
+
+
 @dataclass(slots=True)
 class Agents:
-    """Resolves names for one config; every file is parsed once."""
+    """Resolves names for one config; every file is parsed once. With ``lasting`` it serves a host that runs: a file is
+    looked at again when it has changed, and one that is long is not parsed at all, its class is then seen at birth."""
 
     folder: str
-    _files: dict[str, _Names] = field(default_factory=dict)
+    lasting: bool = False
+    _files: dict[str, _Names | Refused] = field(default_factory=dict)
+    _stamps: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _known: dict[str, str | Refused] = field(default_factory=dict)
     _installed: dict[str, str] | None = None
 
     def resolve(self, text: str) -> str:
         """``module:Class`` or ``/absolute/file.py:Class``. ``Refused`` says what is not there, and what is."""
+        if self.lasting:
+            return self._resolve(text)
         known = self._known.get(text)
         if known is None:
             try:
@@ -83,10 +96,23 @@ class Agents:
                 self._check_class(path, name)
                 return
 
+    def _names(self, path: str) -> _Names:
+        stamp = _stamp(path) if self.lasting else ()
+        found = self._files.get(path)
+        if found is None or self._stamps.get(path) != stamp:
+            if self.lasting and len(self._files) >= LASTING_FILES:
+                self._files.clear()
+            try:
+                found = _names_of(path, LASTING_SOURCE_BYTES if self.lasting else MAX_SOURCE_BYTES)
+            except Refused as refused:
+                found = refused
+            self._files[path], self._stamps[path] = found, stamp
+        if isinstance(found, Refused):
+            raise found
+        return found
+
     def _check_class(self, path: str, name: str) -> None:
-        if path not in self._files:
-            self._files[path] = _names_of(path)
-        names = self._files[path]
+        names = self._names(path)
         if name in names.classes or name in names.others or names.open:
             return
         if name in names.functions:
@@ -103,12 +129,25 @@ def installed() -> dict[str, str]:
     return found
 
 
-def _names_of(path: str) -> _Names:
+def _stamp(path: str) -> tuple[int, ...]:
     try:
-        with open(path, "rb") as file:
-            source = file.read(MAX_SOURCE_BYTES)
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _names_of(path: str, most_bytes: int) -> _Names:
+    try:
+        # a FIFO would hold up whoever opens it until somebody writes
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Refused(f"cannot read {path}: it is no file", "the path is relative to the config's folder")
+            source = file.read(most_bytes + 1)
     except OSError as error:
         raise Refused(f"cannot read {path}: {error.strerror}", "the path is relative to the config's folder") from None
+    if len(source) > most_bytes:
+        return _ANY
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # SyntaxWarning of the author's code is not ours to print

@@ -6,19 +6,16 @@ What the core refuses gets its place here. ``elsewhere`` says why a key is not f
 from __future__ import annotations
 
 import difflib
-import os
 from dataclasses import dataclass
-from typing import Any
 
 from agenthost.config import keys
-from agenthost.config.agents import Agents
-from agenthost.config.document import Mapping, Node, Sequence, kind_of
+from agenthost.config.births import Births
+from agenthost.config.document import Mapping, Node, Sequence, kind_of, line_of
 from agenthost.config.elsewhere import ELSEWHERE
 from agenthost.config.kinds import Reading
 from agenthost.config.problem import Refused, nearest
 from agenthost.config.sections import Found, Section
 from agenthost.config.significant import is_significant
-from agenthost.core.birth import AgentBirth, Limits, ProgramBirth, ReadyCheck
 from agenthost.core.spec import (
     AutoShutdown,
     Backoff,
@@ -33,8 +30,6 @@ from agenthost.errors import ConfigError
 
 MAX_DEPTH = 32
 MAX_CHILDREN = 100_000
-COMMAND_AGENT = "agenthost_workers.command:Command"
-"""The agent that speaks ``protocol: lines`` to a program."""
 
 _DEFAULT_BACKOFF = Backoff()
 _DEFAULT_START_S = 30.0
@@ -47,11 +42,10 @@ _SUPERVISOR_KEYS = frozenset(keys.SUPERVISOR.key_names) - {key.name for s in key
 
 @dataclass(slots=True)
 class Builder:
-    """Builds one tree. ``folder`` is the config's."""
+    """Builds one tree, or one child for an agent."""
 
     reading: Reading
-    folder: str
-    agents: Agents
+    births: Births
     _count: int = 0
 
     def tree(self, node: Node) -> SupervisorSpec:
@@ -65,8 +59,23 @@ class Builder:
             self.reading.say(node, "tree", error.message, error.hint or "")
         return SupervisorSpec("/")
 
+    def begun(self, node: Node, where: str, name: str) -> ChildSpec | None:
+        """What an agent starts, by the rules of a child in the file. None, or anything, after a problem was noted."""
+        if not isinstance(node, Mapping):
+            self.reading.say(node, where, f"a map is wanted here, not {kind_of(node)}")
+            return None
+        form = self._form(node, where, keys.NOT_OF_MEMBERS)
+        if form is None:
+            return None
+        if form[0] is keys.POOL:
+            self.reading.say(node, where, "an agent cannot start a pool", "start what its members would be")
+            return None
+        section = keys.BEGUN[form[0].name]
+        found = section.find(form[1], where, self.reading, also=ELSEWHERE[section.name])
+        return self._made(name, form[0], found, strict=False, depth=1, restart="temporary")
+
     def _supervisor(
-        self, name: str, found: Found, *, strict: bool, depth: int, significant: bool = False
+        self, name: str, found: Found, *, strict: bool, depth: int, significant: bool = False, restart: str = ""
     ) -> SupervisorSpec:
         strict = bool(found.get("otp_strict", strict))
         return SupervisorSpec(
@@ -75,7 +84,7 @@ class Builder:
             strategy=Strategy(found.get("strategy", "one_for_one")),
             intensity=found.get("intensity", 1 if strict else 5),
             period_s=found.get("period", 5.0 if strict else 30.0),
-            restart=Restart(found.get("restart", "permanent")),
+            restart=Restart(found.get("restart", restart or "permanent")),
             otp_strict=strict,
             backoff=self._backoff(found, strict=strict),
             significant=significant,
@@ -88,7 +97,7 @@ class Builder:
         if not isinstance(listed, Sequence) or not self._is_shallow(listed, found, depth):
             return ()
         made: dict[str, ChildSpec] = {}
-        lines: dict[str, int] = {}
+        lines: dict[str, str] = {}
         for number, node in enumerate(listed.items):
             where = f"{found.where}.children[{number}]"
             self._count += 1
@@ -101,10 +110,10 @@ class Builder:
                 continue
             if child.name in made:
                 at = place.nodes["name"]
-                what = f"the name {child.name!r} is taken by a sibling at line {lines[child.name]}"
+                what = f"the name {child.name!r} is taken by a sibling{lines[child.name]}"
                 self.reading.say(at, f"{where}.name", what, "names are paths: choose another")
                 continue
-            made[child.name], lines[child.name] = child, place.nodes["name"].line
+            made[child.name], lines[child.name] = child, line_of(place.nodes["name"])
         return tuple(made.values())
 
     def _template(self, name: str, found: Found, *, strict: bool, depth: int) -> ChildSpec | None:
@@ -170,27 +179,52 @@ class Builder:
                 self.reading.say(key, where, f"unknown key {name!r}", nearest(name, _KEYS.difference(without)))
 
     def _made(
-        self, name: str, section: Section, found: Found, *, strict: bool, depth: int, significant: bool = False
+        self,
+        name: str,
+        section: Section,
+        found: Found,
+        *,
+        strict: bool,
+        depth: int,
+        significant: bool = False,
+        restart: str = "",
     ) -> ChildSpec | None:
-        """None, with a problem at the child's place, for what only the core knows to refuse."""
+        """None, with a problem at the child's place, for what only the core knows to refuse. ``restart`` is what it is
+        where it does not say: permanent without this."""
         try:
             if section is keys.SUPERVISOR or section is keys.POOL:
-                return self._supervisor(name, found, strict=strict, depth=depth + 1, significant=significant)
-            return self._worker(name, found, strict=strict, significant=significant)
+                below = depth + 1
+                return self._supervisor(
+                    name, found, strict=strict, depth=below, significant=significant, restart=restart
+                )
+            return self._worker(name, found, strict=strict, significant=significant, restart=restart)
         except ConfigError as error:
             self.reading.say(found.node, found.where, error.message, error.hint or "")
             return None
 
-    def _worker(self, name: str, found: Found, *, strict: bool, significant: bool) -> WorkerSpec:
+    def _worker(self, name: str, found: Found, *, strict: bool, significant: bool, restart: str) -> WorkerSpec:
+        self._check_window(found, strict=strict)
         return WorkerSpec(
             name=name,
-            restart=Restart(found.get("restart", "permanent")),
+            restart=Restart(found.get("restart", restart or "permanent")),
             shutdown=_shutdown(found.get("shutdown", 5.0)),
             start_timeout_s=self._start_timeout(found, strict=strict),
             backoff=self._backoff(found, strict=strict),
-            birth=self._birth(found),
+            birth=self.births.read(found),
             significant=significant,
+            intensity=found.get("intensity"),
+            period_s=found.get("period", 30.0),
         )
+
+    def _check_window(self, found: Found, *, strict: bool) -> None:
+        """A window of its own is deviation D10."""
+        for name in ("intensity", "period") if strict else ():
+            if name in found.keys:
+                what = f"a worker has no {name!r} of its own under 'otp_strict': in OTP its supervisor counts"
+                self.reading.say(found.keys[name], found.where, what, "remove it, or 'otp_strict'")
+        if not strict and "period" in found.keys and "intensity" not in found.keys:
+            what = "'period' means nothing here without 'intensity'"
+            self.reading.say(found.keys["period"], found.where, what, "write 'intensity' beside it")
 
     def _start_timeout(self, found: Found, *, strict: bool) -> float | None:
         ready = found.get("ready")
@@ -220,35 +254,6 @@ class Builder:
             self.reading.say(given.keys["initial"], given.where, "'initial' is more than 'max'", "make it less")
         return made
 
-    def _birth(self, found: Found) -> AgentBirth | ProgramBirth:
-        given = found.get("limits")
-        limits = _limits(given) if given else Limits()
-        env = tuple(sorted(found.get("env", {}).items()))
-        cwd = os.path.normpath(os.path.join(self.folder, found.get("cwd", ".")))
-        turn = found.get("turn")
-        silence_s = turn.get("progress", 60.0) if turn else 60.0
-        if "agent" in found.keys:
-            agent = self._agent(found)
-            return AgentBirth(agent, found.get("args", {}), env, cwd, (self.folder,), limits, silence_s)
-        argv = found.get("command", ())
-        if found.get("protocol") == "lines":
-            # One zygote births them all: what the program needs travels as arguments.
-            args: dict[str, Any] = {"argv": list(argv), "env": dict(env), "cwd": cwd}
-            return AgentBirth(COMMAND_AGENT, args, (), self.folder, (self.folder,), limits, silence_s)
-        given = found.get("ready")
-        stop_signal = keys.STOP_SIGNALS[found.get("stop_signal", "TERM")]
-        return ProgramBirth(argv, env, cwd, limits, _ready(given) if given else None, stop_signal)
-
-    def _agent(self, found: Found) -> str:
-        text = found.get("agent")
-        if text is None:
-            return ""
-        try:
-            return self.agents.resolve(text)
-        except Refused as refused:
-            self.reading.say(found.nodes["agent"], f"{found.where}.agent", refused.what, refused.hint)
-            return ""
-
 
 def _protocol(node: Mapping) -> str:
     entry = node.entries.get("protocol")
@@ -260,21 +265,3 @@ def _shutdown(value: float | str) -> Shutdown:
     if value == "kill":
         return Shutdown(grace_s=0.0, brutal=True)
     return Shutdown(grace_s=None if isinstance(value, str) else value)
-
-
-def _limits(found: Found) -> Limits:
-    return Limits(
-        memory_bytes=found.get("memory"),
-        cpu_cores=found.get("cpu"),
-        processes=found.get("processes"),
-        open_files=found.get("open_files"),
-        file_size_bytes=found.get("file_size"),
-    )
-
-
-def _ready(found: Found) -> ReadyCheck | None:
-    for kind in ("http", "tcp", "line"):
-        target = found.get(kind)
-        if target is not None:
-            return ReadyCheck(kind, target, found.get("interval", 0.1))
-    return None

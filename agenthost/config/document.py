@@ -87,6 +87,11 @@ def kind_of(node: Node) -> str:
     return "nothing" if value is None else names[type(value)]
 
 
+def line_of(node: Node) -> str:
+    """ " at line 5", or nothing of what was in no file."""
+    return f" at line {node.line}" if node.line else ""
+
+
 def decode(raw: bytes, file: str) -> str:
     """Bytes of a file to text that YAML allows. ``ConfigProblems`` names the first byte or character that is not."""
     if len(raw) > MAX_BYTES:

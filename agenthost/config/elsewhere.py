@@ -11,6 +11,7 @@ _SUPERVISOR_ONLY = Misplaced("it is for supervisors, which have 'children'")
 _SUPERVISORS_ONLY = Misplaced("it is for supervisors, which have 'children' or 'pool'")
 _WORKER_ONLY = Misplaced("it is for workers, which have 'agent' or 'command'")
 _AGENTS = Misplaced("it is for agents")
+_PYTHON_AGENTS = Misplaced("it is for agents in Python: nobody else starts children")
 _COMMANDS = Misplaced("it is for commands")
 _OF_MEMBERS = Misplaced("it is for the members of the pool", "move it into 'pool'")
 _NO_RESTART = Misplaced("nothing restarts the whole tree")
@@ -30,6 +31,10 @@ _MEMBER = {
     "name": Misplaced("a member gets its name when it is started"),
     "significant": Misplaced("a member cannot be significant, a pool does not stop itself"),
 }
+_BEGUN = {
+    "name": Misplaced("the name is given beside it"),
+    "significant": Misplaced("nothing stops itself because a child that an agent started has ended"),
+}
 
 
 def _by_form() -> dict[str, dict[str, Misplaced]]:
@@ -42,11 +47,12 @@ def _by_form() -> dict[str, dict[str, Misplaced]]:
         "supervisor": of_worker,
         "pool": dict.fromkeys(worker - pool, _OF_MEMBERS) | _POOL,
         "agent": why | dict.fromkeys(program - agent, _COMMANDS) | dict.fromkeys(program - lines, _PROGRAM_ONLY),
-        "lines": why | {"args": _AGENTS} | dict.fromkeys(program - lines, _PROGRAM_ONLY),
-        "program": why | {"args": _AGENTS} | dict.fromkeys(lines - program, _AGENT_ONLY),
+        "lines": why | {"args": _AGENTS, "may": _PYTHON_AGENTS} | dict.fromkeys(program - lines, _PROGRAM_ONLY),
+        "program": why | {"args": _AGENTS, "may": _PYTHON_AGENTS} | dict.fromkeys(lines - program, _AGENT_ONLY),
     }
     members = {keys.MEMBERS[form].name: there | _MEMBER for form, there in found.items()}
-    return found | members | {"tree": of_worker | _TREE}
+    begun = {section.name: found[form] | _BEGUN for form, section in keys.BEGUN.items()}
+    return found | members | begun | {"tree": of_worker | _TREE}
 
 
 ELSEWHERE = _by_form()

@@ -94,6 +94,24 @@ LIMITS = Section(
     ),
 )
 
+MAY = Section(
+    "may",
+    "What an agent may start at run time, as `ctx.start` and `ctx.scope` do.",
+    (
+        Key(
+            "start",
+            ListOf(Text(r"[^\u0000]+", "pattern"), "list of patterns"),
+            "Globs, of which one must match: the agent (short name, `module:Class` or `path/file.py:Class`, the path "
+            "relative to the folder of the config or absolute), the first word of a command, or `function` for code "
+            "that is sent.",
+            '["*"]',
+        ),
+        Key("children", Whole(0), "Children at one time, with all that they start themselves.", "100"),
+        Key("depth", Whole(0), "1: its children may start none.", "3"),
+        Key("limits", LIMITS, "What the limits of all of them may add up to; each must then have that limit.", "none"),
+    ),
+)
+
 RESTART = Key(
     "restart",
     Word(("permanent", "transient", "temporary")),
@@ -163,6 +181,14 @@ _WORKER = (
     RESTART,
     SIGNIFICANT,
     Key(
+        "intensity",
+        Whole(0),
+        "So many restarts within `period` are borne; one more sets it aside, and it alone. Its restarts are then not "
+        "its supervisor's. Not under `otp_strict`.",
+        "its supervisor counts",
+    ),
+    Key("period", Duration(), "The window that `intensity` counts in.", "30s"),
+    Key(
         "shutdown",
         Duration(positive=False, others=("kill", "infinity")),
         "How long it may take to end after it was asked; then it is killed. `kill` does not ask, `infinity` waits.",
@@ -188,6 +214,7 @@ _PROTOCOL_KEY = Key(
     "none",
 )
 _TURN_KEY = Key("turn", TURN, "Bounds of its turns.")
+_GROUP_KEY = Key("group", kinds.NAME, "Whom it is found among, by `ctx.group`.", "none")
 
 AGENT_WORKER = Section(
     "agent",
@@ -204,12 +231,14 @@ AGENT_WORKER = Section(
         Key("args", Plain(), "Keyword arguments for it.", "{}"),
         *_WORKER,
         _TURN_KEY,
+        _GROUP_KEY,
+        Key("may", MAY, "What it may start itself.", "as below"),
     ),
 )
 LINES_WORKER = Section(
     "lines",
     "A worker that is a program which speaks `protocol: lines`.",
-    (NAME, _COMMAND, _PROTOCOL_KEY, *_WORKER, _TURN_KEY),
+    (NAME, _COMMAND, _PROTOCOL_KEY, *_WORKER, _TURN_KEY, _GROUP_KEY),
 )
 PROGRAM_WORKER = Section(
     "program",
@@ -262,15 +291,20 @@ HOST = Section(
 
 WORKERS = (AGENT_WORKER, PROGRAM_WORKER, LINES_WORKER)
 CHILDREN = (SUPERVISOR, POOL, *WORKERS)
-SECTIONS = (HOST, TREE, *CHILDREN, BACKOFF, READY, TURN, LIMITS)
+SECTIONS = (HOST, TREE, *CHILDREN, BACKOFF, READY, TURN, LIMITS, MAY)
 
 NOT_OF_MEMBERS = (NAME.name, SIGNIFICANT.name)
 
 
-def _member(section: Section) -> Section:
+def _without(section: Section, of: str, words: str) -> Section:
     kept = tuple(key for key in section.keys if key.name not in NOT_OF_MEMBERS)
-    return replace(section, name=f"{section.name}_member", title=f"{section.title} A member of a pool.", keys=kept)
+    return replace(section, name=f"{section.name}_{of}", title=f"{section.title} {words}", keys=kept)
 
 
-MEMBERS = {section.name: _member(section) for section in CHILDREN}
+MEMBERS = {section.name: _without(section, "member", "A member of a pool.") for section in CHILDREN}
 """By the name of the same form as a child: what stands in a pool's ``pool``."""
+
+BEGUN = {
+    section.name: _without(section, "begun", "Started by an agent.") for section in CHILDREN if section is not POOL
+}
+"""The same of what an agent starts at run time; its name stands beside it."""

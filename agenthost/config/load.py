@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agenthost.config import keys
 from agenthost.config.agents import Agents
+from agenthost.config.births import Births, Usual
 from agenthost.config.build import Builder
 from agenthost.config.document import MAX_BYTES, Scalar, decode, parse
 from agenthost.config.kinds import NAME_PATTERN, Reading
@@ -39,7 +40,7 @@ def read_config(raw: bytes, path: str | Path, *, environment: Environment[str, s
     except Refused as refused:
         whole = Problem(file, node.line, node.column, "", refused.what, refused.hint)
         raise ConfigProblems([*problems, whole]) from None
-    builder = Builder(reading, folder, Agents(folder))
+    builder = Builder(reading, Births(reading, folder, Agents(folder), Usual(cwd=folder)))
     tree = builder.tree(found.get("tree")) if "tree" in found.values else SupervisorSpec("/")
     name = found.get("name") or absolute.stem
     if "name" not in found.keys and not re.fullmatch(NAME_PATTERN, name):

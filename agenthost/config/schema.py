@@ -32,6 +32,8 @@ def schema() -> dict[str, Any]:
         definitions[lines.name]["required"].append("protocol")
     for program in (keys.PROGRAM_WORKER, keys.MEMBERS["program"]):
         definitions[program.name]["not"] = _both_timeouts()
+    for worker in (*keys.WORKERS, *(keys.MEMBERS[section.name] for section in keys.WORKERS)):
+        definitions[worker.name]["dependentRequired"] = {"period": ["intensity"]}
     for name in forms:
         definitions[name]["allOf"] = [_ENDS_FOR_GOOD]
     for supervisor in (keys.TREE, keys.SUPERVISOR, keys.MEMBERS["supervisor"]):
@@ -62,7 +64,7 @@ _STOPS_ITSELF = {
 def _chosen(forms: dict[str, Section], description: str) -> dict[str, Any]:
     """Chosen by its keys, as the loader does, so that an editor complains about the right form."""
     reference = {name: {"$ref": f"#/$defs/{section.name}"} for name, section in forms.items()}
-    any_rule = [{"required": [key.name]} for key in keys.TREE.keys]
+    any_rule = [{"required": [key.name]} for key in keys.TREE.keys if key.name not in ("intensity", "period")]
     program = {"if": _says("protocol", "lines"), "then": reference["lines"], "else": reference["program"]}
     nothing: dict[str, Any] = {"anyOf": [{"required": [name]} for name in ("agent", "command", "children", "pool")]}
     chosen = nothing

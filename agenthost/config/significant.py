@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agenthost.config.document import line_of
 from agenthost.config.kinds import Reading
 from agenthost.config.sections import Found
 
@@ -29,4 +30,4 @@ def _is_left(found: Found, key: str, usual: str) -> str:
     """From where ``key`` has its usual value; "" if it has another, or a bad one."""
     if key not in found.keys:
         return "unless it is written"
-    return f"at line {found.nodes[key].line}" if found.get(key) == usual else ""
+    return line_of(found.nodes[key]).strip() or "there" if found.get(key) == usual else ""

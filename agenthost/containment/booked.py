@@ -104,6 +104,12 @@ class BookedCell(ABC):
     def usage(self) -> Usage:
         return measure.usage(self.members())
 
+    def cpu_s(self) -> float:
+        return measure.cpu_s(self.members())
+
+    def let_others_first(self, on: bool) -> None:
+        """It is no group."""
+
     def out_of_memory_kills(self) -> int:
         """Always 0: only a cgroup counts them."""
         return 0

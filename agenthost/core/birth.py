@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,9 @@ class AgentBirth:
     """A class or function as dill wrote it: then that is the agent, and ``agent`` names the code it was written in."""
     group: str = ""
     may: May = May()
+
+    LIVE: ClassVar = ("silence_s", "group", "may")
+    """What the host alone looks at: a reload changes it without a new process."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ next, in reverse order (S4), within what is left of its grace. A brood that give
 from __future__ import annotations
 
 from agenthost.core import worker as workers
-from agenthost.core.effects import CancelTimer
 from agenthost.core.intensity import Window
 from agenthost.core.life import Input, Life
 from agenthost.core.reason import Reason
@@ -36,7 +35,7 @@ def exited(turn: Turn, worker: Worker, reason: Reason, news: workers.News) -> No
     workers.note_exit(turn, worker, reason)
     if worker.brood is not None and worker.life in (Life.ASKED, Life.TERMINATING):
         worker.has_left = True
-        turn.effects.append(CancelTimer(workers.timer("term", worker)))  # it would hit the children's processes
+        workers.cancel(turn, worker, "term")  # it would hit the children's processes
         news.stop_brood(turn, worker, worker.why_asked or "its owner ends")
     else:
         workers.feed(turn, worker, Input.EXITED, news)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Callable
 
 from agenthost.core import effects as do
 from agenthost.core import supervisor as sup
 from agenthost.core.brood import brood_of, takes_children
 from agenthost.core.events import Add, Command, Delete
+from agenthost.core.freezing import freeze, thaw, workers_at
 from agenthost.core.life import ENDING, Life
 from agenthost.core.reason import Reason
-from agenthost.core.rest import forget
+from agenthost.core.rest import come_to_rest, forget
 from agenthost.core.spec import check_child
 from agenthost.core.tree import AnyNode, Doing, Supervisor, Turn, Wish, Worker
 from agenthost.errors import ConfigError
@@ -37,6 +39,10 @@ def command(turn: Turn, wanted: Command) -> None:
             _restart(turn, node, wanted)
         case "kill":
             _kill(turn, node, wanted)
+        case "freeze":
+            _freeze_all(turn, node, wanted, freeze, "can be frozen: what runs and is not ending")
+        case "thaw":
+            _freeze_all(turn, node, wanted, thaw, "is frozen")
 
 
 def _start(turn: Turn, node: AnyNode, wanted: Command) -> None:
@@ -72,7 +78,7 @@ def _stop(turn: Turn, node: AnyNode, wanted: Command) -> None:
         return
     in_group = parent is not None and parent.waits_for == node.name
     waited = sup.leave_waiting(turn, node)
-    node.held = True
+    come_to_rest(turn, node, Wish.STAY_DOWN)
     _answer(turn, wanted, "it was waiting to be restarted; it stays down" if waited else "it was down already")
     if in_group and parent is not None:
         sup.go_on(turn, parent)
@@ -95,6 +101,18 @@ def _kill(turn: Turn, node: AnyNode, wanted: Command) -> None:
         return
     node.ops.append((wanted.op, wanted.verb))
     sup.kill(turn, node, Reason("killed", text=f"by {wanted.by}"))
+
+
+def _freeze_all(
+    turn: Turn, node: AnyNode, wanted: Command, do_it: Callable[[Turn, Worker], bool], what_could: str
+) -> None:
+    """``do_it`` to all below. To say it again does no harm; where there is nobody it is an error."""
+    workers = [worker for worker in workers_at(node) if worker.alive]
+    done = sum(do_it(turn, worker) for worker in workers)
+    if done or any(worker.frozen_at is not None for worker in workers):
+        _answer(turn, wanted, f"{done} of {len(workers)} agents" if len(workers) > 1 else "done")
+    else:
+        _answer(turn, wanted, f"nothing at {node.path} {what_could}", error="not_running")
 
 
 def add(turn: Turn, wanted: Add) -> None:

@@ -43,6 +43,25 @@ class Kill(_Effect, frozen=True):
     n: int
 
 
+class Freeze(_Effect, frozen=True):
+    """Everything in the cell stands still until Thaw or Kill."""
+
+    path: str
+    n: int
+
+
+class Thaw(_Effect, frozen=True):
+    path: str
+    n: int
+
+
+class Adopt(_Effect, frozen=True):
+    """The spec of ``path`` has changed in what a running process need not know: heed it from now on."""
+
+    path: str
+    n: int
+
+
 class SetTimer(_Effect, frozen=True):
     """Send ``Due(timer)`` at ``at`` on the clock of ``now``. Setting it again moves it."""
 
@@ -76,4 +95,4 @@ class Ended(_Effect, frozen=True):
     reason: Reason
 
 
-Effect = Birth | Ask | Terminate | Kill | SetTimer | CancelTimer | Record | Answer | Ended
+Effect = Birth | Ask | Terminate | Kill | Freeze | Thaw | Adopt | SetTimer | CancelTimer | Record | Answer | Ended

@@ -65,7 +65,7 @@ class Command(_Event, frozen=True):
     """An operator's wish. ``op`` is answered exactly once by ``Answer``."""
 
     op: int
-    verb: Literal["start", "stop", "restart", "kill"]
+    verb: Literal["start", "stop", "restart", "kill", "freeze", "thaw"]
     path: str
     by: str = "operator"
 

@@ -8,7 +8,7 @@ one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 from agenthost.core.spec import ChildSpec, Shutdown, SupervisorSpec, WorkerSpec
@@ -18,8 +18,8 @@ What = Literal["nothing", "live", "restart", "replace", "add", "remove"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """``what`` happens to ``path``: "live" in place, "restart" of its process, "replace" of a worker by a supervisor or
-    the other way round, "add" or "remove" with all below."""
+    """``what`` happens to ``path``: "live" in place, "restart" of its process, "replace" by what is of another kind,
+    "add" or "remove" with all below."""
 
     path: str
     what: What
@@ -32,7 +32,8 @@ def plan(old: SupervisorSpec, new: SupervisorSpec) -> list[Change]:
 
 
 def _supervisor(path: str, old: SupervisorSpec, new: SupervisorSpec) -> Iterator[Change]:
-    yield _in_place(path, old, new, _changed(old, new, {"children"}))
+    changed = [(old, new, name) for name in _changed(old, new, {"children", "template"})]
+    yield _in_place(path, [*changed, *_of_template(old.template, new.template)])
     before = {child.name: child for child in old.children}
     for child in new.children:
         below = path.rstrip("/") + "/" + child.name
@@ -46,24 +47,54 @@ def _supervisor(path: str, old: SupervisorSpec, new: SupervisorSpec) -> Iterator
 
 
 def _child(path: str, old: ChildSpec, new: ChildSpec) -> Iterator[Change]:
-    if isinstance(old, SupervisorSpec) and isinstance(new, SupervisorSpec):
+    if not same_kind(old, new):
+        yield Change(path, "replace", f"it was {_kind(old)} and is {_kind(new)}")
+    elif isinstance(old, SupervisorSpec) and isinstance(new, SupervisorSpec):
         yield from _supervisor(path, old, new)
     elif isinstance(old, WorkerSpec) and isinstance(new, WorkerSpec):
-        if old.birth != new.birth:
-            yield Change(path, "restart", f"changed: {', '.join(_of_birth(old.birth, new.birth))}")
+        of_birth = _of_birth(old.birth, new.birth)
+        if set(of_birth) <= set(getattr(new.birth, "LIVE", ())):
+            changed = [(old, new, name) for name in _changed(old, new, {"birth"})]
+            yield _in_place(path, [*changed, *((old.birth, new.birth, name) for name in of_birth)])
         else:
-            yield _in_place(path, old, new, _changed(old, new, {"birth"}))
-    else:
-        yield Change(path, "replace", "it was a worker and is a supervisor, or the other way round")
+            yield Change(path, "restart", f"changed: {', '.join(map(_in_config, of_birth))}")
 
 
-def _in_place(path: str, old: ChildSpec, new: ChildSpec, changed: list[str]) -> Change:
+def _of_template(old: ChildSpec | None, new: ChildSpec | None) -> list[tuple[Any, Any, str]]:
+    """What holds from each member's next start (U4, U6)."""
+    if old == new or old is None or new is None:
+        return []
+    if not isinstance(old, WorkerSpec) or not isinstance(new, WorkerSpec):
+        return [(_Pool(old), _Pool(new), "pool")]
+    names = _of_birth(old.birth, new.birth)
+    if names == [_ALL]:
+        return [(_Pool(old), _Pool(new), "pool")]
+    of_birth = [(old.birth, new.birth, name) for name in names]
+    return [*((old, new, name) for name in _changed(old, new, {"name", "birth"})), *of_birth]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    pool: ChildSpec
+
+
+def same_kind(old: ChildSpec, new: ChildSpec) -> bool:
+    """Whether one can become the other in place. A pool and a supervisor with children cannot (U6)."""
+    return _kind(old) == _kind(new)
+
+
+def _kind(spec: ChildSpec) -> str:
+    if isinstance(spec, WorkerSpec):
+        return "a worker"
+    return "a supervisor with children" if spec.template is None else "a pool"
+
+
+def _in_place(path: str, changed: list[tuple[Any, Any, str]]) -> Change:
+    """``changed``: (before, after, name of the field)."""
     if not changed:
         return Change(path, "nothing")
-    words = ", ".join(
-        f"{_IN_CONFIG.get(name, name)} {_word(getattr(old, name))} -> {_word(getattr(new, name))}" for name in changed
-    )
-    return Change(path, "live", words)
+    words = (f"{_in_config(name)} {_word(getattr(a, name))} -> {_word(getattr(b, name))}" for a, b, name in changed)
+    return Change(path, "live", ", ".join(words))
 
 
 def _changed(old: Any, new: Any, left_out: set[str]) -> list[str]:
@@ -72,17 +103,28 @@ def _changed(old: Any, new: Any, left_out: set[str]) -> list[str]:
 
 
 _IN_CONFIG = {"argv": "command", "silence_s": "turn.progress", "start_timeout_s": "start_timeout", "period_s": "period"}
-"""What the config calls a field."""
+
+
+def _in_config(name: str) -> str:
+    """What the config calls a field."""
+    return _IN_CONFIG.get(name, name)
+
+
+_ALL = "what is started"
 
 
 def _of_birth(old: Any, new: Any) -> list[str]:
-    if type(old) is not type(new):
-        return ["what is started"]
-    return [_IN_CONFIG.get(name, name) for name in _changed(old, new, set())]
+    if old == new:
+        return []
+    if type(old) is not type(new) or not is_dataclass(new):
+        return [_ALL]
+    return _changed(old, new, set())
 
 
 def _word(value: Any) -> str:
     if isinstance(value, Shutdown):
         return "kill" if value.brutal else "infinity" if value.grace_s is None else f"{value.grace_s:g} s"
+    if isinstance(value, WorkerSpec | SupervisorSpec):
+        return "another template"
     text = "none" if value is None else str(value)
     return text if len(text) <= 40 else "..."

@@ -6,12 +6,14 @@ stands. Only then the rest is done: in place, restarted, removed. From there on 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agenthost.core import effects as do
 from agenthost.core import supervisor as sup
 from agenthost.core.events import Reload
-from agenthost.core.plan import Change, plan
+from agenthost.core.plan import Change, plan, same_kind
 from agenthost.core.rest import come_to_rest
-from agenthost.core.spec import SupervisorSpec
+from agenthost.core.spec import ChildSpec, SupervisorSpec, WorkerSpec
 from agenthost.core.tree import AnyNode, Doing, Supervisor, Turn, UnderWay, Wish, Worker
 from agenthost.core.worker import record as _record_worker
 
@@ -29,11 +31,10 @@ def reload(turn: Turn, wanted: Reload) -> None:
         if why:
             _answer(turn, wanted.op, why, error="busy")
             return
-    added = [one.path for one in changes if one.what == "add"]
-    under_way = state.reloading = UnderWay(wanted.op, wanted.by, wanted.spec, changes, added)
+    under_way = state.reloading = UnderWay(wanted.op, wanted.by, wanted.spec, changes)
     turn.effects.append(do.Record("reload.begun", "/", {"by": wanted.by, "changes": _words(changes)}))
-    for path in added:
-        _add(turn, under_way, path)
+    for path, spec in _new_specs(wanted.spec, changes).items():
+        _add(turn, under_way, path, spec)
 
 
 def follow_up(turn: Turn) -> None:
@@ -41,19 +42,27 @@ def follow_up(turn: Turn) -> None:
     under_way = turn.state.reloading
     if under_way is None:
         return
-    nodes = [turn.state.nodes.get(path) for path in under_way.added]
-    gone = [path for path, node in zip(under_way.added, nodes, strict=True) if node is None]
-    if gone or turn.state.halting:
-        _undo(turn, under_way, gone)
-    elif all(node is not None and (node.up_at is not None or not node.alive) for node in nodes):
-        _commit(turn, under_way)
+    if under_way.gone or turn.state.halting:
+        _undo(turn, under_way, under_way.gone)
+        return
+    not_up = under_way.not_up
+    while not_up and _is_up(not_up[-1]):
+        not_up.pop()
+    if not not_up:
+        not_up.extend(node for node in under_way.added.values() if not _is_up(node))  # it has ended meanwhile
+        if not not_up:
+            _commit(turn, under_way)
+
+
+def _is_up(node: AnyNode) -> bool:
+    """Or has come to rest: it had nothing to do, or was up, and nothing of it is kept (R3, S3)."""
+    return node.up_at is not None or not node.alive
 
 
 def _undo(turn: Turn, under_way: UnderWay, gone: list[str]) -> None:
     turn.state.reloading = None
-    for path in under_way.added:
-        node = turn.state.nodes.get(path)
-        if node is not None:
+    for node in under_way.added.values():
+        if turn.state.nodes.get(node.path) is node:
             _remove(turn, node, "the reload that brought it is undone")
     why = f"{gone[0]} does not come up: {_last_reason(turn, gone[0])}" if gone else "everything ends"
     turn.effects.append(do.Record("reload.undone", "/", {"by": under_way.by, "reason": why}))
@@ -68,14 +77,26 @@ def _last_reason(turn: Turn, path: str) -> str:
     return "it had ended"
 
 
-def _add(turn: Turn, under_way: UnderWay, path: str) -> None:
-    above, _, name = path.rpartition("/")
-    parent = turn.state.nodes[above or "/"]
+def _new_specs(root: SupervisorSpec, changes: list[Change]) -> dict[str, ChildSpec]:
+    """Of each new child by its path, in the order of the plan."""
+    below: dict[str, dict[str, ChildSpec]] = {}
+    found = {}
+    for path in (one.path for one in changes if one.what == "add"):
+        above, _, name = path.rpartition("/")
+        if above not in below:
+            below[above] = {child.name: child for child in _spec_at(root, above or "/").children}
+        found[path] = below[above][name]
+    return found
+
+
+def _add(turn: Turn, under_way: UnderWay, path: str, spec: ChildSpec) -> None:
+    parent = turn.state.nodes[path.rpartition("/")[0] or "/"]
     assert isinstance(parent, Supervisor)
-    spec = next(child for child in _spec_at(under_way.spec, above or "/").children if child.name == name)
     child = turn.state.plant(spec, parent)
-    parent.children[name] = child
+    parent.children[spec.name] = child
     child.is_new = True
+    under_way.added[path] = child
+    under_way.not_up.append(child)
     sup.begin(turn, child)
 
 
@@ -91,6 +112,8 @@ def _commit(turn: Turn, under_way: UnderWay) -> None:
             _remove(turn, node, "it is no longer in the config")
         elif change.what == "restart" and isinstance(node, Worker) and not node.held:
             _restart(turn, node)
+        elif change.what == "live" and isinstance(node, Worker) and node.alive:
+            turn.effects.append(do.Adopt(node.path, node.n))
         elif change.what == "replace":
             node.wish = Wish.REPLACE
             _stop_or_settle(turn, node, "its kind has changed")
@@ -104,9 +127,13 @@ def _adopt(turn: Turn, node: Supervisor, spec: SupervisorSpec) -> None:
     node.window.adjust(spec.intensity, spec.period_s, whole_seconds=spec.otp_strict)
     wanted = {child.name: child for child in spec.children}
     for name, child in node.children.items():
-        new = wanted.get(name)
-        if isinstance(child, Worker) and not isinstance(new, SupervisorSpec | None):
+        new = wanted.get(name) if spec.template is None else replace(spec.template, name=name)  # U6: members too
+        if new is None or not same_kind(child.spec, new):
+            continue
+        if isinstance(child, Worker) and isinstance(new, WorkerSpec):
             child.adopt(new)
+            if node.is_pool and child.alive:
+                turn.effects.append(do.Adopt(child.path, child.n))
         elif isinstance(child, Supervisor) and isinstance(new, SupervisorSpec):
             _adopt(turn, child, new)
     listed = [child for child in node.children.values() if child.name not in wanted]  # added at run time, or leaving

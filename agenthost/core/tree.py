@@ -88,6 +88,9 @@ class Worker(Node):
     """Its main process is gone, as it was asked, and its children are asked to end."""
     is_emptied: bool = False
     """Its cell is empty, and its children have not all told of their end."""
+    deadlines: dict[str, float] = field(default_factory=dict)
+    """Its timers that run, or stand still while it is frozen: kind to when."""
+    frozen_at: float | None = None
     window: Window | None = None
     """Of its own, if its spec has an intensity (D10)."""
 
@@ -150,7 +153,12 @@ class UnderWay:
     by: str
     spec: SupervisorSpec
     changes: list[Change]
-    added: list[str]
+    added: dict[str, AnyNode] = field(default_factory=dict)
+    """The new children by path; each is in the tree unless nothing of it is kept."""
+    not_up: list[AnyNode] = field(default_factory=list)
+    """Those of them not yet seen up. Looked at from its end alone: a move costs the same however many there are."""
+    gone: list[str] = field(default_factory=list)
+    """Those that have left without having been up or having said that there is nothing to do."""
 
 
 class State:
@@ -200,6 +208,8 @@ class State:
         if node.parent is not None:
             node.parent.children.pop(node.name, None)
         self.nodes.pop(node.path, None)
+        if self.reloading is not None and node.is_new and self.reloading.added.get(node.path) is node:
+            self.reloading.gone.append(node.path)
 
     def _supervisor(self, spec: SupervisorSpec, path: str, parent: Supervisor | None) -> Supervisor:
         window = Window(spec.intensity, spec.period_s, whole_seconds=spec.otp_strict)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agenthost.core.life import Life
-from agenthost.core.tree import AnyNode, Doing, State, Supervisor
+from agenthost.core.tree import AnyNode, Doing, State, Supervisor, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Row:
     due_at: float | None
     """When its back-off ends."""
     held: bool
+    frozen: bool
     restart: str
     strategy: str | None
     pool: bool
@@ -47,6 +48,7 @@ def _rows(node: AnyNode, depth: int) -> Iterator[Row]:
         reason=node.reason.words() if node.reason else None,
         due_at=node.due_at,
         held=node.held,
+        frozen=isinstance(node, Worker) and node.frozen_at is not None,
         restart=str(node.spec.restart),
         strategy=str(node.spec.strategy) if isinstance(node, Supervisor) else None,
         pool=isinstance(node, Supervisor) and node.is_pool,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from agenthost.core import effects as do
+from agenthost.core.freezing import thaw, timer
 from agenthost.core.life import Action, Input, Life, move
 from agenthost.core.reason import Reason
 from agenthost.core.spec import Shutdown
@@ -32,17 +33,14 @@ class News(Protocol):
     def kill_brood(self, turn: Turn, owner: Worker) -> None: ...
 
 
-def timer(kind: str, worker: Worker) -> str:
-    """Timers carry the incarnation, so a late one cannot hit the next."""
-    return f"{kind}|{worker.n}|{worker.path}"
-
-
 def begin(turn: Turn, worker: Worker, news: News) -> None:
     turn.state.last_n += 1
     worker.n = turn.state.last_n
     worker.why_asked = ""
     worker.cause, worker.up_at, worker.climbed, worker.held = None, None, [], False
     worker.has_left = worker.is_emptied = False
+    worker.frozen_at = None
+    worker.deadlines.clear()
     worker.adopt(worker.spec)
     feed(turn, worker, Input.BEGIN, news)
 
@@ -52,6 +50,7 @@ def ask(turn: Turn, worker: Worker, why: str, news: News) -> None:
     if worker.spec.shutdown.brutal:
         kill(turn, worker, Reason("killed", text=why), news)
         return
+    thaw(turn, worker)
     if worker.life in (Life.STARTING, Life.READY):
         worker.why_asked = why
         _climb(turn, worker, worker.spec.shutdown)
@@ -60,6 +59,7 @@ def ask(turn: Turn, worker: Worker, why: str, news: News) -> None:
 
 def hurry(turn: Turn, worker: Worker, news: News) -> None:
     """TERM now, KILL soon."""
+    thaw(turn, worker)
     if worker.life in (Life.STARTING, Life.READY, Life.ASKED):
         _set(turn, worker, "kill", HURRY_GRACE_S)
     feed(turn, worker, Input.TERM, news)
@@ -68,20 +68,22 @@ def hurry(turn: Turn, worker: Worker, news: News) -> None:
 def kill(turn: Turn, worker: Worker, cause: Reason, news: News) -> None:
     if worker.life not in (Life.KILLING, Life.STUCK):
         worker.cause = cause
+    worker.frozen_at = None
     feed(turn, worker, Input.KILL, news)
 
 
 def note_exit(turn: Turn, worker: Worker, reason: Reason) -> None:
     """The main process is gone. What it ended of is decided here, once; EXITED is fed by whoever called."""
     if worker.reason is None:
-        worker.reason = _verdict(worker, reason)
-    verdict = worker.reason
+        worker.reason = verdict(worker, reason)
+    said = worker.reason
+    worker.frozen_at = None
     record(
         turn,
         worker,
         "agent.exited",
-        reason=verdict.words(),
-        kind=verdict.kind,
+        reason=said.words(),
+        kind=said.kind,
         status=reason.words(),
         trace=reason.trace,
     )
@@ -89,6 +91,7 @@ def note_exit(turn: Turn, worker: Worker, reason: Reason) -> None:
 
 def timed(turn: Turn, worker: Worker, kind: str, news: News) -> None:
     """A timer of this incarnation ran out."""
+    worker.deadlines.pop(kind, None)
     match kind:
         case "term":
             feed(turn, worker, Input.TERM, news)
@@ -131,7 +134,7 @@ def _act(turn: Turn, worker: Worker, action: Action, news: News, why: str) -> No
             if worker.spec.start_timeout_s is not None:
                 _set(turn, worker, "start", worker.spec.start_timeout_s)
         case Action.TELL_READY:
-            _cancel(turn, worker, "start")
+            cancel(turn, worker, "start")
             worker.up_at = turn.now
             record(turn, worker, "agent.ready")
             news.came_up(turn, worker)
@@ -155,7 +158,7 @@ def _act(turn: Turn, worker: Worker, action: Action, news: News, why: str) -> No
             record(turn, worker, "agent.stuck")
         case Action.TELL_ENDED:
             for kind in ("start", "term", "kill", "overdue"):
-                _cancel(turn, worker, kind)
+                cancel(turn, worker, kind)
             reason = worker.reason or Reason("killed")
             record(turn, worker, "agent.ended", reason=reason.words(), kind=reason.kind)
             news.ended(turn, worker, reason)
@@ -169,7 +172,8 @@ def ignored(turn: Turn, worker: Worker, news: News) -> None:
     feed(turn, worker, Input.IGNORED, news, why="it said there is nothing to do")
 
 
-def _verdict(worker: Worker, reason: Reason) -> Reason:
+def verdict(worker: Worker, reason: Reason) -> Reason:
+    """Why it has ended, when its exit status says ``reason``: because of us, if we had a cause."""
     if worker.cause is not None:
         return worker.cause
     if worker.life in (Life.ASKED, Life.TERMINATING) and (
@@ -188,8 +192,10 @@ def _climb(turn: Turn, worker: Worker, shutdown: Shutdown) -> None:
 
 
 def _set(turn: Turn, worker: Worker, kind: str, after_s: float) -> None:
-    turn.effects.append(do.SetTimer(timer(kind, worker), turn.now + after_s))
+    worker.deadlines[kind] = turn.now + after_s
+    turn.effects.append(do.SetTimer(timer(kind, worker), worker.deadlines[kind]))
 
 
-def _cancel(turn: Turn, worker: Worker, kind: str) -> None:
+def cancel(turn: Turn, worker: Worker, kind: str) -> None:
+    worker.deadlines.pop(kind, None)
     turn.effects.append(do.CancelTimer(timer(kind, worker)))

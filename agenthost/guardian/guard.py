@@ -12,7 +12,7 @@ import signal
 import time
 
 from agenthost.errors import ContainmentError
-from agenthost.guardian import cells, descendants, direct, namespace, order
+from agenthost.guardian import cells, descendants, direct, namespace, order, sockets
 from agenthost.guardian.child import Child
 from agenthost.guardian.notify import Notify
 from agenthost.guardian.patience import Patience
@@ -41,6 +41,7 @@ class Guard:
         self._child: Child | None = None
         self._insistence = 0
         self._cells: list[str] = []
+        self._runtime_folder = ""
         self._farewell: int | None = None
         self._started = False
         self._heard_s = self._awake_s = time.monotonic()
@@ -50,6 +51,12 @@ class Guard:
 
     def run(self) -> int:
         """Until the host has said farewell, the operator ends it, or patience does. Returns the exit status."""
+        status = self._run()
+        if self._runtime_folder and self._farewell is None:
+            sockets.remove(self._runtime_folder)
+        return status
+
+    def _run(self) -> int:
         while True:
             self._turn(0)
             if self._is_asked_to_stop():
@@ -196,6 +203,8 @@ class Guard:
                 self._notify.alive()
             case ["CELLS", *paths]:
                 self._cells += [path for path in paths if path not in self._cells]
+            case ["SOCKETS", folder] if folder.startswith("/"):
+                self._runtime_folder = folder
             case ["READY"]:
                 self._notify.ready()
             case ["BYE", status] if status.isascii() and status.isdigit() and int(status) < 256:

@@ -1,7 +1,7 @@
 """The host's side of the control plane: who speaks is checked, what must arrive is repeated (``protocol/SPEC.md``).
 
 An agent is its token *and* the pid the host started; afterwards its routing id and that pid. Everybody else is an
-operator or nobody. What operators ask is handed to ``on_request``.
+operator or nobody. What operators ask is handed to ``on_request``, what agents ask to ``wishes``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from agenthost.host.doubting import Doubting
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.lookups import Asking, Lookups
 from agenthost.host.repeating import Repeating
+from agenthost.host.wishes import Wishes
 from agenthost.protocol import control as say
 from agenthost.protocol.codec import encode, read_from_peer
 from agenthost.transport.link import RouterLink
@@ -40,8 +41,10 @@ class Dialogs:
         present: Callable[[str], Incarnation | None],
         may_operate: Callable[[int, int], bool],
         on_request: Callable[[bytes, int, say.Request], None],
+        wishes: Wishes,
         tell: Callable[[on.Event], None],
     ) -> None:
+        self._wishes = wishes
         self._state, self._present, self._may_operate = state, present, may_operate
         self._on_request, self._tell = on_request, tell
         self.router: RouterLink | None = None
@@ -51,13 +54,13 @@ class Dialogs:
         self._lookups = Lookups()
         self._repeating = Repeating(self._send)
         self._doubting = Doubting(tell)
-        self._last_id = 0
 
     # ---- for the owner of processes
 
     def expect(self, incarnation: Incarnation) -> None:
         """It will be born: it may say Ready with its token."""
         self._by_token[incarnation.token] = incarnation
+        self._wishes.groups.joined(incarnation)
 
     def here(self, incarnation: Incarnation) -> None:
         """Its pid is known: what it has said before counts now."""
@@ -81,8 +84,13 @@ class Dialogs:
         for asking in open_lookups:
             self._repeating.settled(("expect", asking.ticket))
             self._refuse(asking.peer, asking.id, NotRunning(f"{incarnation.path} has ended: {reason.words()}"))
+        told = self._wishes.ended(incarnation, reason)
         for peer in hearers:
-            down = say.Down(id=self._new_id(), path=incarnation.path, inc=incarnation.name, reason=reason.words())
+            if peer in told:
+                continue
+            down = say.Down(
+                id=self._new_id(), path=incarnation.path, inc=incarnation.name, reason=reason.words(), well=reason.well
+            )
             self._repeating.say(("down", peer, down.id), peer, encode(down), for_s=GIVE_UP_S)
         if incarnation.peer is not None:
             self._by_peer.pop(incarnation.peer, None)
@@ -156,10 +164,11 @@ class Dialogs:
                 self._granted(incarnation, ticket, address)
             case say.Seen(id=id):
                 self._repeating.settled(("down", peer, id))
+                self._wishes.monitors.seen(incarnation, id)
             case say.Lookup():
                 self._look_up(peer, message, incarnation.path, incarnation.name)
-            case say.Request(id=id):
-                self._refuse(peer, id, NotPermitted("an agent cannot operate its host", hint="ask from outside"))
+            case say.Request():
+                self._wishes.asked(incarnation, message)
 
     def _from_operator(self, peer: bytes, uid: int, message: say.FromPeer) -> None:
         match message:
@@ -258,5 +267,4 @@ class Dialogs:
             self.router.send(peer, [frame])
 
     def _new_id(self) -> int:
-        self._last_id += 1
-        return self._last_id
+        return next(self._wishes.monitors.ids)

@@ -34,5 +34,9 @@ class Doubting:
 
     def _no_answer(self, agent: Incarnation, probe: int, silence_s: float) -> None:
         if agent.doubt == probe and not agent.exited:
+            excused_s = agent.silence_left_s(0.0, silence_s)
+            if excused_s > 0:  # it was starved or frozen; while it is doubted it does not give way again
+                asyncio.get_running_loop().call_later(excused_s, self._no_answer, agent, probe, silence_s)
+                return
             reason = Reason("silent", text=f"its interpreter has not answered for {silence_s:g} s")
             self._tell(on.Fault(agent.path, agent.n, reason))

@@ -30,6 +30,8 @@ class Hearing:
         self._tell, self._on_here = tell, on_here
         self.garbled = 0
         """Packets that could not be read."""
+        self.on_turn_ended: Callable[[Incarnation], None] = lambda incarnation: None
+        """Called when a turn ends in which it has beaten."""
         self._checks: dict[int, asyncio.Task[None]] = {}
 
     def begin(self, incarnation: Incarnation) -> None:
@@ -94,6 +96,7 @@ class Hearing:
                 self._beat(incarnation)
             case said.Idle():
                 incarnation.beat_at = None
+                self.on_turn_ended(incarnation)
             case said.Alive(id=id):
                 if incarnation.doubt == id:
                     incarnation.doubt = None
@@ -141,7 +144,7 @@ class Hearing:
         if incarnation.exited or incarnation.beat_at is None or not isinstance(incarnation.birth, AgentBirth):
             return
         silence_s = incarnation.birth.silence_s
-        due_in_s = incarnation.beat_at + silence_s - time.monotonic()
+        due_in_s = incarnation.silence_left_s(incarnation.beat_at, silence_s)
         if due_in_s > 0:
             incarnation.listening = True
             asyncio.get_running_loop().call_later(due_in_s, self._listen_for_silence, incarnation)

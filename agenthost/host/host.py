@@ -26,6 +26,7 @@ from agenthost.host import portrait, system
 from agenthost.host.chronicle import Chronicle
 from agenthost.host.decider import Decider, Owners
 from agenthost.host.dialogs import Dialogs
+from agenthost.host.giving_way import GivingWay
 from agenthost.host.guard import Guard
 from agenthost.host.home import Home
 from agenthost.host.operators import Operators
@@ -34,6 +35,7 @@ from agenthost.host.reloading import Reloading
 from agenthost.host.status import Status
 from agenthost.host.terminal import Terminal
 from agenthost.host.timers import Timers
+from agenthost.host.wishes import Wishes
 from agenthost.launch.zygotes import Zygotes
 from agenthost.transport.credentials import may_operate
 from agenthost.transport.link import RouterLink
@@ -62,6 +64,8 @@ class Host:
         self._halting = ""
         self._router_counters: dict[str, int] = {}
         self._is_ready = False
+        self._gave_up = False
+        """The root has; under ``otp_strict`` its reason does not tell (I3)."""
 
         self._home = Home(places)
         self.boot = self._home.boot
@@ -109,14 +113,24 @@ class Host:
             tell=lambda event: self._decider.tell(event),
             record=self._record,
         )
+        self._wishes = Wishes(
+            state=self._state,
+            folder=str(self._config.folder),
+            present=self._present,
+            send=self._say_to,
+            tell=lambda event: self._decider.tell(event),
+        )
         self._dialogs = Dialogs(
             state=self._state,
             present=self._present,
             may_operate=self._may_operate,
             on_request=self._operators.asked,
+            wishes=self._wishes,
             tell=lambda event: self._decider.tell(event),
         )
         self._processes.dialogs = self._dialogs
+        self._giving_way = GivingWay(self._processes.by_n.values)
+        self._processes.hearing.on_turn_ended = self._giving_way.turn_ended
         self._timers = Timers(lambda event: self._decider.tell(event))
         self._decider = Decider(self._state, self._user_owners(), clock)
         allowed = (self._places.uid, 0, *self._config.operators)
@@ -141,10 +155,13 @@ class Host:
             do.Ask: self._processes.ask,
             do.Terminate: self._processes.terminate,
             do.Kill: self._processes.kill,
+            do.Freeze: self._processes.freeze,
+            do.Thaw: self._processes.thaw,
+            do.Adopt: self._adopt,
             do.SetTimer: self._timers.set,
             do.CancelTimer: self._timers.cancel,
             do.Record: lambda effect: self._record(effect.name, effect.path, **effect.fields),
-            do.Answer: self._operators.answered,
+            do.Answer: self._answered,
             do.Ended: lambda effect: _once(self._ended, effect.reason),
         }
 
@@ -154,6 +171,7 @@ class Host:
             do.Ask: self._system.ask,
             do.Terminate: self._system.terminate,
             do.Kill: self._system.kill,
+            **dict.fromkeys((do.Freeze, do.Thaw, do.Adopt), lambda effect: None),  # nobody asks that of them
             do.SetTimer: self._system_timers.set,
             do.CancelTimer: self._system_timers.cancel,
             do.Record: self._system_record,
@@ -166,6 +184,7 @@ class Host:
     async def run(self) -> int:
         """From start to the end of everything. The exit status: 0 a planned end, 1 the tree gave up."""
         self._guard.start(self._guardian_says, self._orphaned)
+        self._guard.say("SOCKETS", str(self._places.runtime_folder))
         roots = self._containment.roots()
         if roots:
             self._guard.say("CELLS", *roots)
@@ -173,12 +192,13 @@ class Host:
         tier = self._containment.tier
         self._record("host.containment", "/", text=f"containment {tier}, {wall}", tier=tier)
         await self._launcher.start()
+        self._giving_way.start()
         self._system_decider.tell(on.Boot())
         self._decider.tell(on.Boot())
         system_failed = asyncio.ensure_future(self._system_failed())
         reason = await self._ended
         system_failed.cancel()
-        status = 0 if self._halting or reason.kind == "shutdown" else GAVE_UP
+        status = 0 if self._halting or (reason.kind == "shutdown" and not self._gave_up) else GAVE_UP
         if status:
             self._record("host.failed", "/", reason=reason.words(), trace=reason.trace)
         self._record("host.ended", "/", status=status)
@@ -203,10 +223,12 @@ class Host:
             async with asyncio.timeout(LEAVE_S):
                 await self._launcher.close()
         for close in (
+            self._giving_way.close,
             self._processes.close,
             self._timers.close,
             self._system_timers.close,
             self._dialogs.close,
+            self._wishes.close,
             self._operators.close,
             self._births.close,
             self._containment.close,
@@ -285,6 +307,15 @@ class Host:
     def _own_children(self) -> set[int]:
         return self._system.pids() | {zygote.pid for zygote in self._launcher.status()} | self._launcher.stray_pids
 
+    def _answered(self, effect: do.Answer) -> None:
+        """Operations are numbered up for operators, down for agents."""
+        (self._operators if effect.op >= 0 else self._wishes).answered(effect)
+
+    def _adopt(self, effect: do.Adopt) -> None:
+        self._processes.adopt(effect)
+        if (incarnation := self._processes.by_n.get(effect.n)) is not None:
+            self._wishes.groups.joined(incarnation)
+
     # ---- what parts ask of the whole
 
     def _present(self, path: str) -> Any:
@@ -315,6 +346,7 @@ class Host:
         if "incarnation" in fields:
             fields["incarnation"] = f"{self.boot}.{fields['incarnation']}"
         self._chronicle.add(name, path, fields)
+        self._gave_up = self._gave_up or (name == "supervisor.gave_up" and path == "/")
         if name == "supervisor.ready" and path == "/" and not self._is_ready:
             self._is_ready = True
             took_ms = round((time.time() - self._began) * 1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from dataclasses import dataclass, field
 
 from agenthost.containment.cell import Cell
@@ -55,6 +56,23 @@ class Incarnation:
     """Number of the probe that asked whether its interpreter runs, until it is answered."""
     listening: bool = False
     """A timer runs that will look whether the beats go on."""
+    computing: bool = False
+    """It computes without pause, and gives way to everybody (``giving_way``)."""
+    cpu_seen_s: float = 0.0
+    """What its cell had used when that was looked at last."""
+    hold_until: float = 0.0
+    """Does not give way before: it was starved."""
+    hold_s: float = 0.0
+    """How long that was, if it was in this turn."""
+    excused_at: float = 0.0
+    """When it was last made to give way, found starved, or thawed: its silence until then is our doing."""
+    frozen: bool = False
+
+    def silence_left_s(self, spoke_at: float, silence_s: float) -> float:
+        """How long it may still be silent, having last spoken then; 0 or less is too long."""
+        if self.frozen:
+            return silence_s
+        return max(spoke_at, self.excused_at) + silence_s - time.monotonic()
 
     def signal_main(self, signum: int) -> None:
         """To the agent's own process alone, by pidfd."""

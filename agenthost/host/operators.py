@@ -122,7 +122,7 @@ class Operators:
                 self._respond(question, self._host.own_processes())
             case ask.Start() | ask.Restart():
                 self._later(question, self._with_present_code(question, wanted, by))
-            case ask.Stop() | ask.Kill():
+            case ask.Stop() | ask.Kill() | ask.Freeze() | ask.Thaw():
                 self._command(question, wanted, by)
             case ask.Events(start=start, follow=follow):
                 self._events(question, start, follow)
@@ -153,7 +153,7 @@ class Operators:
             node.spec.birth for node in nodes if isinstance(node, Worker) and isinstance(node.spec.birth, AgentBirth)
         ]
 
-    def _command(self, question: Question, wanted: ask.Start | ask.Stop | ask.Restart | ask.Kill, by: str) -> None:
+    def _command(self, question: Question, wanted: ask.OnPath, by: str) -> None:
         self._last_op += 1
         op, path = self._last_op, "/" + wanted.path.strip("/")
         self._commands[op] = (question, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agenthost.containment import precedence
 from agenthost.containment.cell import Containment
 from agenthost.host.guard import Guard
 from agenthost.host.status import Status
@@ -40,4 +41,10 @@ def walls(guard: Guard, containment: Containment) -> list[dict[str, Any]]:
         else f"the host has no PID namespace: {guard.refused or 'it was not asked for one'}"
     )
     cells = [{"subject": f"cells ({containment.tier})", "ok": True, "text": text} for text in containment.explain()]
-    return [{"subject": "namespace", "ok": guard.namespace, "text": around}, *cells]
+    refused = precedence.refusal() or ("" if containment.tier == "cgroup" else precedence.kept_apart())
+    way = f"they slow the others down: {refused}" if refused else "who computes all the time gives way to the others"
+    return [
+        {"subject": "namespace", "ok": guard.namespace, "text": around},
+        *cells,
+        {"subject": "busy agents", "ok": not refused, "text": way},
+    ]

@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from agenthost.containment import procfs
@@ -23,6 +24,7 @@ from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth, ProgramBirth
 from agenthost.core.reason import Reason, from_wait
 from agenthost.core.tree import Worker
+from agenthost.core.worker import verdict
 from agenthost.errors import AgenthostError, ContainmentError, StartFailed
 from agenthost.host.hearing import Hearing
 from agenthost.host.incarnation import Incarnation
@@ -124,10 +126,28 @@ class Processes:
             return
         incarnation.killing = True
         under_way = self._under_way.get(effect.n)
-        if under_way is not None:
+        if under_way is not None and not under_way.done():  # done, and _borne not called yet: it is born
             under_way.cancel()  # an import may hang for ever; _borne tells how it went
         else:
             self._sweeping.sweep(incarnation)
+
+    def freeze(self, effect: do.Freeze) -> None:
+        incarnation = self.by_n.get(effect.n)
+        if incarnation is not None:
+            incarnation.frozen = True
+            incarnation.cell.freeze()
+
+    def thaw(self, effect: do.Thaw) -> None:
+        incarnation = self.by_n.get(effect.n)
+        if incarnation is not None:
+            incarnation.frozen, incarnation.excused_at = False, time.monotonic()
+            incarnation.cell.thaw()
+
+    def adopt(self, effect: do.Adopt) -> None:
+        incarnation, wanted = self.by_n.get(effect.n), self._worker_of(effect.path).spec.birth
+        if incarnation is not None and isinstance(incarnation.birth, AgentBirth) and isinstance(wanted, AgentBirth):
+            live = {name: getattr(wanted, name) for name in AgentBirth.LIVE}
+            incarnation.birth = replace(incarnation.birth, **live)
 
     def kill_everything(self) -> None:
         """Nobody is left to decide: end all that runs, at once."""
@@ -197,8 +217,6 @@ class Processes:
         if incarnation.born is not None:
             return  # it was, and something failed after that: its pidfd tells
         incarnation.exited = True
-        if self.dialogs is not None:
-            self.dialogs.ended(incarnation, reason)
         self._exited(incarnation, reason)
 
     def _is_here(self, incarnation: Incarnation) -> None:
@@ -230,18 +248,17 @@ class Processes:
         asyncio.get_running_loop().remove_reader(born.pidfd)
         self.hearing.end(incarnation)  # its last words came before its end
         incarnation.exited = True
-        reason = self._verdict(incarnation, status)
-        if self.dialogs is not None:
-            self.dialogs.ended(incarnation, reason)
-        self._exited(incarnation, reason)
+        self._exited(incarnation, self._how_it_ended(incarnation, status))
 
     def _exited(self, incarnation: Incarnation, reason: Reason) -> None:
         was_killing = incarnation.killing
+        if self.dialogs is not None:
+            self.dialogs.ended(incarnation, verdict(self._worker_of(incarnation.path), reason))
         self._tell(on.Exited(incarnation.path, incarnation.n, reason))
         if was_killing:  # nobody will order it again; from here on its cell is watched
             self._sweeping.sweep(incarnation)
 
-    def _verdict(self, incarnation: Incarnation, status: os.waitid_result) -> Reason:
+    def _how_it_ended(self, incarnation: Incarnation, status: os.waitid_result) -> Reason:
         if incarnation.start_error is not None:
             return incarnation.start_error
         code, by_signal = status.si_status, status.si_code != os.CLD_EXITED

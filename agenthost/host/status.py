@@ -77,8 +77,11 @@ class Status:
         if incarnation is not None:
             found["incarnation"] = incarnation.name
             found["pid"] = self.pid(incarnation)
+            found["code"] = (incarnation.born.code if incarnation.born else "") or None
             found["cell"] = _cell(incarnation.cell)
             found["flags"] = ["busy"] if incarnation.beat_at is not None else []
+            found["flags"] += ["computing"] if incarnation.computing else []
+            found["flags"] += ["frozen"] if row.frozen else []
             if members:
                 found["members"] = list(self._processes(incarnation))
         return found

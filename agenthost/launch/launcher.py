@@ -70,6 +70,8 @@ class Born:
     pidfd: int
     start_time: int
     birth_socket: socket.socket = field(repr=False)
+    code: str = ""
+    """Digest of the code it runs, as ``ps`` shows it with its zygote; empty for a program."""
 
 
 class Launcher(Protocol):

@@ -259,7 +259,8 @@ class Line:
             self._strays.end(pid, pidfd)
             pending.forget()
             return
-        pending.future.set_result(Born(pid, pidfd, start_time, pending.birth))
+        code = self.imported.digest if self.imported else ""
+        pending.future.set_result(Born(pid, pidfd, start_time, pending.birth, code))
         pending.birth = None
 
     # ---- death

@@ -16,11 +16,16 @@ class Strays:
         self._none.set()
 
     def end(self, pid: int, pidfd: int | None) -> None:
-        """Kill it now, reap it when it has gone. Our child, not yet waited for: ``pid`` is still its own."""
-        os.kill(pid, signal.SIGKILL)
+        """Kill it now, reap it when it has gone. Who ends remnants may have ended and reaped it before we were told of
+        it: then its pid may be another's by now."""
         if pidfd is None:  # out of descriptors: the loop cannot tell us, so wait here the moment the kernel takes
-            os.waitpid(pid, 0)
+            with contextlib.suppress(ChildProcessError):  # no child of ours has that pid
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
             return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         self._ending[pidfd] = pid
         self._none.clear()
         asyncio.get_running_loop().add_reader(pidfd, self._reap, pidfd)

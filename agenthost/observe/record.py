@@ -84,6 +84,8 @@ def _regrouping(fields: dict[str, Any]) -> str:
 _SENTENCES: dict[str, Any] = {
     "agent.starting": lambda fields: f"starting, incarnation {fields.get('incarnation', '')}",
     "agent.ready": _ready,
+    "agent.frozen": lambda fields: "frozen",
+    "agent.thawed": lambda fields: f"thawed after {fields.get('after_s')} s",
     "agent.asked": lambda fields: f"asked to stop: {fields.get('why', '')}",
     "agent.terminating": lambda fields: "does not stop: TERM to everything it started",
     "agent.stuck": lambda fields: "stuck: KILL did not empty its cell; it is not started again until that is empty",

@@ -141,12 +141,14 @@ class Refused(_Message, frozen=True, kw_only=True):
 
 
 class Down(_Message, frozen=True, kw_only=True):
-    """``path``'s incarnation ``inc``, which you looked up, has ended. ``reason`` is in words."""
+    """``path``'s incarnation ``inc``, which you looked up or monitor, has ended. ``reason`` is in words; ``well``: it
+    was asked to, or ended with status 0."""
 
     id: int
     path: str
     inc: str
     reason: str
+    well: bool = False
 
 
 class Response(_Message, frozen=True, kw_only=True):

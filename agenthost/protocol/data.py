@@ -73,12 +73,13 @@ class Reply(_Message, frozen=True, kw_only=True):
 
 
 class Error(_Message, frozen=True, kw_only=True):
-    """Instead of Reply. ``code`` of ``errors.py``."""
+    """Instead of Reply. ``code`` of ``errors.py``. ``unhandled``: no turn has had it, it can be given to another."""
 
     id: int
     code: str
     why: str
     trace: str = ""
+    unhandled: bool = False
 
 
 FromCaller = Hello | Call | Cast | Cancel

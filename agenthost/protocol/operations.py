@@ -37,29 +37,37 @@ class Ps(Operation, frozen=True, kw_only=True):
     Those of agents are in ``status``."""
 
 
-class _OnPath(Operation, frozen=True, kw_only=True):
+class OnPath(Operation, frozen=True, kw_only=True):
     path: str
     wait: bool = True
     reason: str = ""
     timeout_s: float | None = None
 
 
-class Start(_OnPath, frozen=True, kw_only=True):
+class Start(OnPath, frozen=True, kw_only=True):
     """Start what is stopped, or a new member of the pool above ``path``. With ``wait``, answered when it is ready; a
     map with ``path``, ``state``, ``incarnation`` and ``text``, what there is to say."""
 
 
-class Stop(_OnPath, frozen=True, kw_only=True):
+class Stop(OnPath, frozen=True, kw_only=True):
     """Climb the ladder: ask, TERM, KILL. With ``wait``, answered when its cell is empty; a map like that of start."""
 
 
-class Restart(_OnPath, frozen=True, kw_only=True):
+class Restart(OnPath, frozen=True, kw_only=True):
     """Stop, then start. With ``wait``, answered when the new incarnation is ready; a map like that of start."""
 
 
-class Kill(_OnPath, frozen=True, kw_only=True):
+class Kill(OnPath, frozen=True, kw_only=True):
     """KILL at once; its restart type decides what follows. With ``wait``, answered when the cell is empty; a map
     like that of start."""
+
+
+class Freeze(OnPath, frozen=True, kw_only=True):
+    """All at ``path`` and below stands still, and no deadline of the host's passes for it. A map like that of start."""
+
+
+class Thaw(OnPath, frozen=True, kw_only=True):
+    """It goes on, all below included. A map like that of start."""
 
 
 class Events(Operation, frozen=True, kw_only=True):
@@ -108,7 +116,24 @@ class Wait(Operation, frozen=True, kw_only=True):
 
 OPERATIONS: dict[str, type[Operation]] = {
     kind.__name__.lower(): kind
-    for kind in (Ping, Status, Ps, Start, Stop, Restart, Kill, Events, Wait, Plan, Reload, Halt, Doctor, Counters)
+    for kind in (
+        Ping,
+        Status,
+        Ps,
+        Start,
+        Stop,
+        Restart,
+        Kill,
+        Freeze,
+        Thaw,
+        Events,
+        Wait,
+        Plan,
+        Reload,
+        Halt,
+        Doctor,
+        Counters,
+    )
 }
 
 

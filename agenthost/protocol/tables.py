@@ -9,6 +9,7 @@ import json
 import sys
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from agenthost.errors import BY_CODE
 from agenthost.protocol import birth, control, data, limits
 from agenthost.protocol.codec import encode
 from agenthost.protocol.operations import OPERATIONS
+from agenthost.protocol.wishes import WISHES
 
 BEGIN, END = "<!-- tables -->\n", "<!-- end of tables -->\n"
 
@@ -46,7 +48,7 @@ _WORDS = {
 def tables() -> str:
     """All of them as Markdown."""
     parts = [_messages(title, kinds) for title, kinds in _DIRECTIONS]
-    return "\n".join([*parts, _operations(), _errors(), _limits(), _example()])
+    return "\n".join([*parts, *_requests(), _errors(), _limits(), _example()])
 
 
 def with_tables(text: str) -> str:
@@ -69,11 +71,18 @@ def _messages(title: str, kinds: Any) -> str:
     return f"### {title}\n\n" + "\n".join(rows) + "\n"
 
 
-def _operations() -> str:
+def _requests() -> list[str]:
+    return [
+        _words_of_request("Operations of a client's Request", OPERATIONS),
+        _words_of_request("Wishes: an agent's Request", WISHES),
+    ]
+
+
+def _words_of_request(title: str, kinds: Mapping[str, type[msgspec.Struct]]) -> str:
     rows = ["| `op` | argument | type | default | what, and its result |", "| --- | --- | --- | --- | --- |"]
-    for word, kind in OPERATIONS.items():
+    for word, kind in kinds.items():
         rows += _rows(kind, word, _doc(kind))
-    return "### Operations of Request\n\n" + "\n".join(rows) + "\n"
+    return f"### {title}\n\n" + "\n".join(rows) + "\n"
 
 
 def _errors() -> str:
@@ -131,6 +140,8 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
         return "required"
     if field.default is msgspec.NODEFAULT:
         return "empty"  # made by a factory: a map or an array
+    if field.default == b"":
+        return "empty"
     return "nil" if field.default is None else f"`{json.dumps(field.default)}`"
 
 

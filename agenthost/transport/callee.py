@@ -135,7 +135,7 @@ class Callee:
     def fail(self, turn: Turn, code: str, why: str, trace: str = "") -> None:
         """Answer a Call with an error; for a Cast nothing is said. Fills ``out``."""
         if turn.is_call and turn.peer.open.pop(turn.id, None) is turn:
-            self._say_error(turn.routing_id, turn.id, code, why, trace)
+            self._say_error(turn.routing_id, turn.id, code, why, trace, unhandled=turn.state is WAITING)
 
     def close(self, why: str) -> int:
         """Let nothing in any more and answer what waits. Returns how many Casts were dropped. Fills ``out``."""
@@ -178,13 +178,15 @@ class Callee:
             self._refuse(routing_id, f"message {number} is already open")
             return
         if self.closing:
-            self._say_error(routing_id, number, "not_running", self.closing)
+            self._say_error(routing_id, number, "not_running", self.closing, unhandled=True)
             return
         if len(peer.open) >= self.credit or self._queued >= self.max_queued:
-            self._say_error(routing_id, number, "overloaded", f"{self._queued} messages wait there already")
+            why = f"{self._queued} messages wait there already"
+            self._say_error(routing_id, number, "overloaded", why, unhandled=True)
             return
         if self._queued_bytes + len(body) > self.max_queued_bytes:
-            self._say_error(routing_id, number, "overloaded", f"{self._queued_bytes} bytes wait there already")
+            why = f"{self._queued_bytes} bytes wait there already"
+            self._say_error(routing_id, number, "overloaded", why, unhandled=True)
             return
         if type(message) is data.Call:
             left_ms = message.left_ms
@@ -224,8 +226,11 @@ class Callee:
             peer.open.clear()
         self.out.append([routing_id, encode(data.Closed(why=why))])
 
-    def _say_error(self, routing_id: bytes, number: int, code: str, why: str, trace: str = "") -> None:
-        self.out.append([routing_id, encode(data.Error(id=number, code=code, why=why, trace=trace))])
+    def _say_error(
+        self, routing_id: bytes, number: int, code: str, why: str, trace: str = "", *, unhandled: bool = False
+    ) -> None:
+        error = data.Error(id=number, code=code, why=why, trace=trace, unhandled=unhandled)
+        self.out.append([routing_id, encode(error)])
 
     def _forget_the_silent(self) -> None:
         idle = sorted((peer.last_heard, routing_id) for routing_id, peer in self._peers.items() if not peer.open)

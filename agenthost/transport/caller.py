@@ -35,13 +35,15 @@ TOOK: Final = b"\xc0"
 class Call:
     """One message and what became of it. ``outcome`` is None, the reply's body (``TOOK`` for a Cast), or an error."""
 
-    __slots__ = ("body", "deadline", "id", "is_call", "link", "on_outcome", "outcome")
+    __slots__ = ("body", "deadline", "id", "is_call", "is_had", "link", "on_outcome", "outcome")
 
     def __init__(
         self, number: int, link: Link, body: bytes, deadline: float | None, is_call: bool, on_outcome: OnOutcome
     ) -> None:
         self.id, self.link, self.body, self.deadline, self.is_call = number, link, body, deadline, is_call
         self.outcome: bytes | AgenthostError | None = None
+        self.is_had = False
+        """The callee may have had it: it has left, and was not given back."""
         self.on_outcome = on_outcome
 
     def decoded(self) -> Any:
@@ -142,6 +144,11 @@ class Caller:
         """The link to ``path``, begun if there is none; its state tells what became of it."""
         return self._links.get(path) or self._begin(path)
 
+    def open_to(self, path: str) -> int:
+        """Messages to ``path`` that are sent and not answered, or wait to be sent."""
+        link = self._links.get(path)
+        return 0 if link is None else len(link.open) + len(link.waiting)
+
     def abandon(self, call: Call, error: AgenthostError) -> None:
         """Nobody waits for ``call`` any more. Nothing happens if it has its outcome already."""
         if call.outcome is not None:
@@ -204,6 +211,7 @@ class Caller:
         elif kind is data.Error:
             call = self._answered(link, message.id)  # type: ignore[union-attr]
             if call is not None:
+                call.is_had = not message.unhandled  # type: ignore[union-attr]
                 _finish(call, _error(link.path, message))  # type: ignore[arg-type]
         elif kind is data.Accepted:
             if link.state is GREETING:
@@ -272,6 +280,7 @@ class Caller:
             header = encode(data.Cast(id=call.id))
         link.credit -= 1
         link.open[call.id] = call
+        call.is_had = True
         self.out.append(Send(link, [header, call.body]))
 
     def _send_waiting(self, link: Link, now: float) -> None:

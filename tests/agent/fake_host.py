@@ -24,6 +24,8 @@ import zmq
 from agenthost.errors import ProtocolError
 from agenthost.protocol import birth, control
 from agenthost.protocol.codec import encode, read_from_peer, read_from_process
+from agenthost.protocol.wishes import WISHES
+from tests.agent.fake_family import Family
 from tests.waiting import wait_until
 
 REPEAT_MS = 250
@@ -86,6 +88,8 @@ class FakeHost:
         self._expected: dict[bytes, tuple[bytes, int, Hosted]] = {}
         self._down_ids: dict[int, tuple[bytes, int]] = {}
         self._next_id = 1
+        self._spawned = 0
+        self.family = Family(self)
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wake = os.eventfd(0)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -107,8 +111,27 @@ class FakeHost:
         wait: bool = True,
     ) -> Hosted:
         """Start ``tests.agent.cast:AGENT``, and wait until it is ready."""
+        hosted = self.spawn(agent, path, args, beat_s=beat_s, credit=credit)
+        self._do(lambda: self.agents.append(hosted))
+        if wait:
+            wait_until(lambda: hosted.heard(control.Ready) or not hosted.is_alive, what=f"{path} ready")
+            assert hosted.heard(control.Ready), hosted.stderr()
+        return hosted
+
+    def spawn(
+        self,
+        agent: str,
+        path: str,
+        args: dict[str, Any] | None = None,
+        *,
+        beat_s: float = 5.0,
+        credit: int = 64,
+        code: bytes = b"",
+    ) -> Hosted:
+        """Its process, which is not yet listened to."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        inc = f"7.{len(self.agents) + 1}"
+        self._spawned += 1
+        inc = f"7.{self._spawned}"
         certificate = birth.Certificate(
             path=path,
             inc=inc,
@@ -117,6 +140,7 @@ class FakeHost:
             data_folder=str(self.folder),
             agent=agent if ":" in agent else f"tests.agent.cast:{agent}",
             args=args or {},
+            code=code,
             beat_s=beat_s,
             credit=credit,
         )
@@ -127,20 +151,16 @@ class FakeHost:
         )  # fmt: skip
         theirs.close()
         hosted = Hosted(path, inc, process, ours, (out, err))
-        self._do(lambda: self.agents.append(hosted))
         assert process.stdin is not None
         with process.stdin as stdin:
             stdin.write(encode(certificate))
-        if wait:
-            wait_until(lambda: hosted.heard(control.Ready) or not hosted.is_alive, what=f"{path} ready")
-            assert hosted.heard(control.Ready), hosted.stderr()
         return hosted
 
     def stop(self, hosted: Hosted, grace_s: float | None = 5.0) -> None:
         def order() -> None:
             number = self._number()
             stop = control.Stop(id=number, reason="the test is over", grace_s=grace_s)
-            self._say(hosted.peer, stop, repeat=("stop", number))
+            self.say(hosted.peer, stop, repeat=("stop", number))
 
         self._do(order)
 
@@ -254,14 +274,18 @@ class FakeHost:
         os.close(hosted.pidfd)
         for key in [key for key, (peer, _) in self._unanswered.items() if peer == hosted.peer]:
             del self._unanswered[key]
+        for ticket in [ticket for ticket, (_, _, callee) in self._expected.items() if callee is hosted]:
+            peer, number, _ = self._expected.pop(ticket)
+            self.say(peer, control.Refused(id=number, code="not_running", why=f"{hosted.path} has ended"))
         self._down(hosted)
         hosted.is_alive = False
+        self.family.buried(hosted)
 
     def _down(self, hosted: Hosted) -> None:
         for watcher in hosted.watchers:
             number = self._number()
             down = control.Down(id=number, path=hosted.path, inc=hosted.inc, reason=self.reason)
-            self._say(watcher, down, repeat=("down", number))
+            self.say(watcher, down, repeat=("down", number))
         hosted.watchers = set()
 
     def _hear_peers(self) -> None:
@@ -288,7 +312,8 @@ class FakeHost:
             assert message.token == message.inc.encode().ljust(16, b".")
             hosted.peer = peer
             hosted.said.append(message)
-            self._say(peer, control.Welcome(inc=message.inc))
+            self.say(peer, control.Welcome(inc=message.inc))
+            self.family.ready(hosted, message)
         elif isinstance(message, control.Lookup):
             self._look(peer, message)
         elif isinstance(message, control.Request):
@@ -311,7 +336,7 @@ class FakeHost:
         alive = [hosted for hosted in known if hosted.is_alive and hosted.peer]
         if not alive:
             code = "not_running" if known else "unknown_name"
-            self._say(peer, control.Refused(id=message.id, code=code, why=f"there is no {message.path}"))
+            self.say(peer, control.Refused(id=message.id, code=code, why=f"there is no {message.path}"))
             return
         callee = alive[-1]
         me = next((hosted for hosted in self.agents if hosted.inc == message.inc), None)
@@ -319,7 +344,7 @@ class FakeHost:
         ticket = os.urandom(16)
         self._expected[ticket] = (peer, message.id, callee)
         expect = control.Expect(ticket=ticket, caller=caller, caller_inc=message.inc)
-        self._say(callee.peer, expect, repeat=("expect", ticket))
+        self.say(callee.peer, expect, repeat=("expect", ticket))
 
     def _found(self, message: control.Expecting) -> None:
         peer, number, callee = self._expected.pop(message.ticket)
@@ -327,20 +352,22 @@ class FakeHost:
         found = control.Found(
             id=number, path=callee.path, inc=callee.inc, address=message.address, ticket=message.ticket
         )
-        self._say(peer, found)
+        self.say(peer, found)
 
     def _answer(self, peer: bytes, message: control.Request) -> None:
         self.requests.append((peer, message))
         if message.op == "echo":
-            self._say(peer, control.Response(id=message.id, result=message.args))
+            self.say(peer, control.Response(id=message.id, result=message.args))
         elif message.op == "count":
             for number in range(message.args["to"]):
-                self._say(peer, control.Response(id=message.id, result=number, more=True))
-            self._say(peer, control.Response(id=message.id))
+                self.say(peer, control.Response(id=message.id, result=number, more=True))
+            self.say(peer, control.Response(id=message.id))
+        elif message.op in WISHES:
+            self.family.hear(peer, message)
         elif message.op != "never":
-            self._say(peer, control.Refused(id=message.id, code="usage", why=f"no such op: {message.op}"))
+            self.say(peer, control.Refused(id=message.id, code="usage", why=f"no such op: {message.op}"))
 
-    def _say(self, peer: bytes, message: control.FromHost, repeat: Any = None) -> None:
+    def say(self, peer: bytes, message: control.FromHost, repeat: Any = None) -> None:
         frame = encode(message)
         if repeat is not None:
             self._unanswered[repeat] = (peer, frame)

@@ -101,7 +101,10 @@ def test_members_inherit_otp_strict() -> None:
             "name: a, pool: {pool: {command: [x], significant: true}}",
             "pool.pool: the key 'significant' is not for here",
         ),
-        ("name: a, pool: {command: [x], intensity: 3}", "pool: the key 'intensity' is not for here: it is for superv"),
+        (
+            "name: a, pool: {command: [x], strategy: one_for_all}",
+            "pool: the key 'strategy' is not for here: it is for s",
+        ),
         ("name: a, pool: {children: [], shutdown: 5s}", "pool: the key 'shutdown' is not for here: it is for workers"),
         (
             "name: a, pool: {command: [x]}, strategy: one_for_one",

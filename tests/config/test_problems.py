@@ -128,7 +128,7 @@ def test_a_file_that_is_off_says_so(text: str | bytes, said: str) -> None:
         ("name: a, agent: 'm:C', ready: {line: x}", "the key 'ready' is not for here: it is for commands without"),
         ("name: a, agent: 'm:C', protocol: lines", "the key 'protocol' is not for here: it is for commands"),
         ("name: a, command: [x], protocol: lines, stop_signal: INT", "the key 'stop_signal' is not for here"),
-        ("name: a, command: [x], intensity: 3", "the key 'intensity' is not for here: it is for supervisors"),
+        ("name: a, command: [x], strategy: one_for_all", "the key 'strategy' is not for here: it is for supervisors"),
         ("name: a, children: [], shutdown: 5s", "the key 'shutdown' is not for here: it is for workers"),
         ("name: a, command: [x], protocol: acp", "protocol: cannot use 'acp'; one of: lines, none"),
         ("name: a, command: []", "command: cannot run an empty command"),

@@ -47,7 +47,7 @@ def test_the_examples_of_the_documentation_load_and_fit(tmp_path: Path) -> None:
     page = (ROOT / "docs/config.md").read_text(encoding="utf-8")
     (tmp_path / "crew.py").write_text("class Planner: ...\nclass Chat: ...\n")
     found = [part.partition("```")[0] for part in page.split("```yaml\n")[1:]]
-    assert len(found) == 2
+    assert len(found) == 3
     for text in found:
         assert read_config(text.encode(), tmp_path / "team.yaml", environment={}).tree.children
         assert fits(yaml.safe_load(text)) == []
@@ -102,6 +102,16 @@ _MOSTLY: dict[str, st.SearchStrategy[Any]] = {
     "args": st.dictionaries(_ODD, _VALUE, max_size=2),
     "protocol": st.sampled_from(["none", "lines"]),
     "turn": st.fixed_dictionaries({}, optional={"progress": _duration(False)}),
+    "group": st.sampled_from(["readers", "a.b-c_1"]),
+    "may": st.fixed_dictionaries(
+        {},
+        optional={
+            "start": st.lists(st.sampled_from(["m:*", "*", "function"]), max_size=2),
+            "children": st.integers(0, 200),
+            "depth": st.integers(0, 5),
+            "limits": st.fixed_dictionaries({}, optional={"memory": st.just("2GiB"), "cpu": st.just(0.5)}),
+        },
+    ),
     "ready": st.fixed_dictionaries(
         {},
         optional={
@@ -210,6 +220,7 @@ ONLY_LOADER = (
     "cannot run a program",
     "cannot run an empty command",
     "is not set",
+    "under 'otp_strict'",
 )
 """Problems that a schema cannot see."""
 

@@ -150,6 +150,18 @@ def plain(say: Say) -> None:
     rest()
 
 
+def computes(say: Say) -> None:
+    """Its child does, while it waits."""
+
+    def compute() -> None:
+        say()
+        while True:
+            pass
+
+    child(compute)
+    plain(say)
+
+
 def with_child(say: Say) -> None:
     child(lambda: plain(say))
     plain(say)

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from agenthost.containment import hierarchy
 from agenthost.core.birth import Limits
 from agenthost.errors import ContainmentError
 from tests.containment import births
@@ -130,6 +131,42 @@ def test_nothing_runs_while_frozen_and_all_goes_on_when_thawed(nursery: Nursery)
     cell.thaw()
     wait_until(lambda: _drained(birth.words), what="it talks again")
     os.set_blocking(birth.words, True)
+
+
+def test_what_a_cell_computes_is_counted(nursery: Nursery) -> None:
+    cell, quiet = nursery.cell(), nursery.cell("/team/quiet", "1.2")
+    nursery.bear(cell, births.computes).wait_said(2)
+    nursery.bear(quiet, births.plain).wait_said(1)
+    wait_until(lambda: (cell.cpu_s() or 0) >= 0.3, what="it has used 0.3 s")
+    used = cell.cpu_s()
+    assert used is not None and used <= (cell.usage().cpu_s or 0)
+    assert (quiet.cpu_s() or 0) < 0.3
+
+
+def test_a_cell_that_lets_others_first_goes_on_and_can_take_it_back(nursery: Nursery) -> None:
+    cell = nursery.cell(limits=Limits(cpu_cores=1.0))
+    nursery.bear(cell, births.computes).wait_said(2)
+    for on in (True, False):
+        cell.let_others_first(on)
+        used = cell.cpu_s() or 0
+        wait_until(lambda: (cell.cpu_s() or 0) > used + 0.05, what="it goes on")  # noqa: B023 - called here
+
+
+def test_a_cell_that_is_a_group_gives_way_as_a_group(cgroup_nursery: Nursery) -> None:
+    cell = cgroup_nursery.cell(limits=Limits(cpu_cores=1.0))
+    birth = cgroup_nursery.bear(cell, births.plain)
+    birth.wait_said(1)
+    with open("/proc/self/mountinfo", "rb") as file:
+        found = hierarchy.folders(hierarchy.parse_mounts(file.read()), hierarchy.entries(birth.pid))
+    group = cell.folder if os.path.exists(f"{cell.folder}/cpu.idle") else found.get("cpu", "")
+    if not os.path.exists(f"{group}/cpu.idle"):
+        pytest.skip("there is no cpu.idle here")
+    weight = hierarchy.read(f"{group}/cpu.shares")
+    for on, text in ((True, b"1"), (False, b"0")):
+        cell.let_others_first(on)
+        with open(f"{group}/cpu.idle", "rb") as file:
+            assert file.read().strip() == text
+    assert hierarchy.read(f"{group}/cpu.shares") == weight
 
 
 def _ticks(pids: list[int]) -> list[str]:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import settings
+import pytest
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from agenthost.core import events as on
 from agenthost.core.reason import Reason
@@ -103,7 +111,7 @@ class Core(RuleBasedStateMachine):
             self.world.tell(event)
 
     @precondition(lambda self: self.world.ended is None)
-    @rule(data=some.data(), verb=some.sampled_from(["start", "stop", "restart", "kill"]))
+    @rule(data=some.data(), verb=some.sampled_from(["start", "stop", "restart", "kill", "freeze", "thaw"]))
     def an_operator_commands(self, data: some.DataObject, verb: str) -> None:
         self.commands += 1
         self.world.command(verb, data.draw(some.sampled_from(self.paths)))
@@ -161,4 +169,17 @@ class Core(RuleBasedStateMachine):
 
 
 TestCore = Core.TestCase
-TestCore.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+TestCore.settings = settings(
+    max_examples=300, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_core_for_long() -> None:
+    run_state_machine_as_test(
+        Core,
+        settings=settings(
+            max_examples=1500, stateful_step_count=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        ),
+    )

@@ -156,20 +156,3 @@ def test_a_pool_of_supervisors_restarts_them_with_their_children() -> None:
 def test_what_a_pool_cannot_have_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         SupervisorSpec("p", template=worker("any"), **options)  # type: ignore[arg-type]
-
-
-def test_stopping_ten_times_the_members_costs_about_ten_times_the_steps() -> None:
-    """Rule 77, counted in effects so that a busy machine does not matter."""
-
-    def effects(count: int) -> int:
-        world = World(supervisor("root", pool("p", worker("any", restart="temporary"))))
-        world.check = lambda: None  # type: ignore[method-assign]  # the judge is quadratic, the core must not be
-        world.boot()
-        for number in range(count):
-            world.add("/p", str(number))
-        mark = world.mark
-        world.halt()
-        assert world.ended is not None
-        return world.mark - mark
-
-    assert effects(2000) < 12 * effects(200)

@@ -7,8 +7,9 @@ import dataclasses
 from hypothesis import given
 
 from agenthost.core import events as on
+from agenthost.core.birth import AgentBirth
 from agenthost.core.plan import plan
-from agenthost.core.spec import SupervisorSpec
+from agenthost.core.spec import Strategy, SupervisorSpec
 from tests.core.test_machine import trees
 from tests.core.trees import pool, supervisor, worker
 from tests.core.world import World, fails_to_start, never_ready
@@ -73,11 +74,34 @@ def test_a_changed_birth_restarts_that_child_alone_and_does_not_count() -> None:
     assert world.state.root.window.count == 0
 
 
+def test_what_only_the_host_looks_at_is_adopted_by_the_process_that_runs() -> None:
+    before, after = AgentBirth("m:A"), AgentBirth("m:A", silence_s=5.0, group="crew")
+    world = World(supervisor("root", worker("a", birth=before), worker("down", birth=before))).boot()
+    world.command("stop", "/down")
+    [changed, _] = [
+        one
+        for one in plan(
+            world.state.root.spec, supervisor("root", worker("a", birth=after), worker("down", birth=after))
+        )
+        if one.what != "nothing"
+    ]
+    assert (changed.path, changed.what) == ("/a", "live")
+    assert changed.why == "turn.progress 60.0 -> 5.0, group  -> crew"
+    assert reload(world, supervisor("root", worker("a", birth=after), worker("down", birth=after))) == ""
+    assert world.births("/a") == 1 and world.adopted == ["/a"]
+
+
+def test_a_birth_that_changed_in_more_than_that_needs_a_new_process() -> None:
+    world = World(supervisor("root", worker("a", birth=AgentBirth("m:A")))).boot()
+    assert reload(world, supervisor("root", worker("a", birth=AgentBirth("m:B", silence_s=5.0)))) == ""
+    assert world.births("/a") == 2 and world.adopted == []
+
+
 def test_a_changed_strategy_and_patience_apply_in_place() -> None:
     """U1."""
     world = World(BEFORE).boot()
     mark = world.mark
-    after = dataclasses.replace(BEFORE, strategy="one_for_all", intensity=0)
+    after = dataclasses.replace(BEFORE, strategy=Strategy.ONE_FOR_ALL, intensity=0)
     assert reload(world, after) == ""
     assert world.since(mark) == []
     world.crash("/a")
@@ -166,14 +190,14 @@ def test_a_removed_child_that_waits_in_back_off_does_not_come_back() -> None:
     assert not world.timers
 
 
-def test_the_template_of_a_pool_may_change_and_holds_for_the_next_members() -> None:
-    """U6."""
+def test_the_template_of_a_pool_may_change_and_holds_from_each_members_next_start() -> None:
+    """U4, U6."""
     world = World(supervisor("root", pool("p", worker("any", birth="old")))).boot()
     world.add("/p", "one")
     assert reload(world, supervisor("root", pool("p", worker("any", birth="new")))) == ""
     world.add("/p", "two")
     assert world.births("/p/one") == 1
-    assert [world.state.nodes[f"/p/{name}"].spec.birth for name in ("one", "two")] == ["old", "new"]  # type: ignore[union-attr]
+    assert [world.state.nodes[f"/p/{name}"].spec.birth for name in ("one", "two")] == ["new", "new"]  # type: ignore[union-attr]
 
 
 def test_a_new_child_below_a_stopped_supervisor_is_refused() -> None:
@@ -207,3 +231,22 @@ def test_an_added_subtree_comes_up_whole() -> None:
     crew = supervisor("t", worker("x"), supervisor("u", worker("y")))
     assert reload(world, dataclasses.replace(BEFORE, children=(*BEFORE.children, crew))) == ""
     assert world.running() == ["/a", "/b", "/s/c", "/s/d", "/t/u/y", "/t/x"]
+
+
+def test_a_plan_says_what_changes_in_the_template_of_a_pool() -> None:
+    before = supervisor("root", pool("p", worker("any", birth=AgentBirth("m:A"))))
+    after = supervisor("root", pool("p", worker("any", birth=AgentBirth("m:B"), restart="temporary")))
+    [change] = [one for one in plan(before, after) if one.what != "nothing"]
+    assert (change.path, change.what) == ("/p", "live")
+    assert change.why == "restart permanent -> temporary, agent m:A -> m:B"
+
+
+def test_what_becomes_of_another_kind_is_replaced() -> None:
+    kinds = {"worker": worker("x"), "pool": pool("x", worker("any")), "supervisor": supervisor("x", worker("a"))}
+    for one, old in kinds.items():
+        for other, new in kinds.items():
+            [change] = [c for c in plan(supervisor("root", old), supervisor("root", new)) if c.path == "/x"]
+            assert (change.what == "replace") is (one != other), (one, other)
+            world = World(supervisor("root", old)).boot()
+            assert reload(world, supervisor("root", new)) == ""
+            assert {"worker": ["/x"], "pool": [], "supervisor": ["/x/a"]}[other] == world.running()

@@ -112,16 +112,6 @@ def test_a_group_restart_starts_a_finished_transient_sibling_again(strategy: str
     assert world.running() == ["/a", "/b", "/c"]
 
 
-@pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
-def test_a_temporary_bystander_is_not_brought_back(strategy: str) -> None:
-    world = World(
-        supervisor("root", worker("a"), worker("t", restart="temporary"), worker("c"), strategy=strategy)
-    ).boot()
-    world.crash("/a")
-    assert world.running() == ["/a", "/c"]
-    assert "/t" not in world.state.nodes
-
-
 def test_one_for_all_whose_sibling_fails_to_start_is_tried_again_as_a_whole() -> None:
     world = three("one_for_all")
     world.behave["/b"] = [fails_to_start]

@@ -66,46 +66,10 @@ def test_any_significant_stops_at_the_first_end_for_good(restart: str, end: str)
         assert world.ended.kind == "shutdown"
 
 
-@pytest.mark.parametrize("restart", ["transient", "temporary"])
-def test_all_significant_stops_at_the_last_end_for_good(restart: str) -> None:
-    world = two(restart, "all_significant")
-    world.crash("/b", NORMAL)
-    assert world.ended is None
-    world.crash("/a", NORMAL)
-    assert world.ended is not None
-
-
 def test_a_crash_of_a_significant_transient_child_restarts_it() -> None:
     world = two("transient", "any_significant")
     world.crash("/a")
     assert world.births("/a") == 2
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("restart", ["transient", "temporary"])
-def test_a_stop_by_an_operator_does_not_trigger(mode: str, restart: str) -> None:
-    world = two(restart, mode)
-    world.command("stop", "/a")
-    world.command("stop", "/b")
-    assert world.ended is None
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
-def test_a_bystander_of_a_group_restart_does_not_trigger(mode: str, strategy: str) -> None:
-    world = World(
-        supervisor(
-            "root",
-            worker("p"),
-            worker("t", restart="temporary", significant=True),
-            worker("u", restart="transient", significant=True),
-            auto_shutdown=mode,
-            strategy=strategy,
-        )
-    ).boot()
-    world.crash("/p")
-    assert world.ended is None
-    assert world.running() == ["/p", "/u"]
 
 
 def test_the_remaining_children_are_stopped_in_reverse_order_first() -> None:
@@ -113,23 +77,6 @@ def test_the_remaining_children_are_stopped_in_reverse_order_first() -> None:
     mark = world.mark
     world.crash("/a", NORMAL)
     assert [path for what, path in world.since(mark) if what == "ask"] == ["/c", "/b"]
-
-
-@pytest.mark.parametrize("significant", [True, False])
-def test_it_passes_upwards_only_through_a_significant_supervisor(significant: bool) -> None:
-    inner = supervisor(
-        "s",
-        worker("a", restart="transient", significant=True),
-        restart="transient",
-        significant=significant,
-        auto_shutdown="any_significant",
-    )
-    world = World(supervisor("root", inner, worker("z"), auto_shutdown="any_significant")).boot()
-    world.crash("/s/a", NORMAL)
-    assert (world.ended is not None) == significant
-    if not significant:
-        assert world.running() == ["/z"]
-        assert world.state.nodes["/s"].resting == "done"  # type: ignore[union-attr]
 
 
 def test_a_self_stopping_permanent_supervisor_is_restarted() -> None:

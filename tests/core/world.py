@@ -52,6 +52,7 @@ class Process:
     obeys: bool = True
     """Ends at once when asked; else only TERM or KILL ends it."""
     obeys_term: bool = True
+    frozen: bool = False
     dying: bool = False
     killed: bool = False
 
@@ -76,6 +77,7 @@ class World:
         """("birth", path), ("ended", path), ... in order."""
         self.answers: dict[int, do.Answer] = {}
         self.records: list[do.Record] = []
+        self.adopted: list[str] = []
         self.ended: Reason | None = None
         self._inbox: list[on.Event] = []
         self._busy = False
@@ -180,6 +182,9 @@ class World:
             assert isinstance(node, Worker), f"{process.path} runs and is not in the tree"
             assert node.alive and node.n == process.n, f"{process.path} runs as {process.n}, the core has {node.n}"
         for node in self.state.nodes.values():
+            if isinstance(node, Worker) and node.frozen_at is not None:
+                assert self.processes[node.n].frozen and node.life in ("starting", "ready")
+                assert not [name for name in self.timers if name.endswith(f"|{node.n}|{node.path}")]
             if isinstance(node, Worker) and node.alive and not node.is_emptied:
                 assert node.n in self.processes, f"{node.path} is {node.life} and has no process"
 
@@ -200,10 +205,12 @@ class World:
                 (todo.pop(0) if todo else ready_at_once)(self, process)
             case do.Ask(path=path, n=n):
                 self.log.append(("ask", path))
+                assert not self.processes[n].frozen, f"{path} is frozen and was asked to end"
                 if self.processes[n].obeys:
                     self.end(self.processes[n], NORMAL)
             case do.Terminate(path=path, n=n):
                 self.log.append(("term", path))
+                assert not self.processes[n].frozen, f"{path} is frozen and got TERM"
                 if self.processes[n].obeys_term:
                     self.end(self.processes[n], Reason("signal", 15))
             case do.Kill(path=path, n=n):
@@ -216,6 +223,12 @@ class World:
                     process.killed = True
                     self.end(process, Reason("signal", 9))
                     self.tell(on.Emptied(path, n))
+            case do.Freeze(path=path, n=n) | do.Thaw(path=path, n=n):
+                self.log.append((type(effect).__name__.lower(), path))
+                self.processes[n].frozen = isinstance(effect, do.Freeze)
+            case do.Adopt(path=path, n=n):
+                assert n in self.processes
+                self.adopted.append(path)
             case do.SetTimer(timer=timer, at=at):
                 self.timers[timer] = at
             case do.CancelTimer(timer=timer):

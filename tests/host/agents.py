@@ -75,6 +75,11 @@ class Doer(Agent):
         while True:
             pass
 
+    def compute(self, body: Any, ctx: Any) -> Any:
+        """Python code for ``s`` seconds of CPU."""
+        while time.process_time() < body["s"]:
+            pass
+
     def leak(self, body: Any, ctx: Any) -> Any:
         kept = []
         while True:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agenthost.errors import ConfigError, StartFailed
+from agenthost.errors import ConfigError, Down, StartFailed
 from tests.host.conftest import Start
 from tests.host.running import Running, agent, tree
 
@@ -64,6 +64,18 @@ def test_sighup_reloads(start: Start) -> None:
     rewrite(host, tree(agent("same", "Echo"), agent("new", "Echo")))
     host.signal(signal.SIGHUP)
     host.wait(lambda: "/new" in host.rows() and host.state("/new") == "ready", "/new is there")
+
+
+def test_what_only_the_host_looks_at_changes_for_the_process_that_runs(start: Start) -> None:
+    host = start(tree(agent("slow", "Doer", turn={"progress": "300s"})))
+    pid = host.pid("/slow")
+    rewrite(host, tree(agent("slow", "Doer", turn={"progress": "1s"})))
+    assert {one["path"]: one["what"] for one in host.ask("plan")} == {"/slow": "live"}
+    host.ask("reload")
+    assert host.pid("/slow") == pid and host.row("/slow")["restarts"] == 0
+    with pytest.raises(Down, match="no beat for 1 s"):
+        host.call("/slow", {"do": "hog", "after": 1.5})
+    host.wait_state("/slow", "ready")
 
 
 SOURCE = """

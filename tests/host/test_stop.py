@@ -60,6 +60,7 @@ def test_three_signals_kill_at_once_and_say_so_with_status_1(start: Start) -> No
     assert host.wait_end() == 1
     assert not any(is_alive(pid) for pid in before)
     assert "third signal" in host.output()
+    assert not host.places.runtime_folder.exists()
     host.assert_nothing_left(5)
 
 

@@ -21,6 +21,7 @@ import pytest
 
 from agenthost.errors import StartFailed
 from agenthost.launch.launcher import Release
+from agenthost.launch.strays import Strays
 from agenthost.launch.zygotes import Zygotes
 from tests.launch.births import Newborn, agent, changed, give_birth, launching, program, until, within
 from tests.waiting import wait_until
@@ -260,3 +261,21 @@ def wait_readable(link: socket.socket) -> None:
     poll = select.poll()
     poll.register(link, select.POLLIN)
     assert poll.poll(10_000)
+
+
+@pytest.mark.parametrize("has_pidfd", [True, False])
+def test_a_stray_that_was_reaped_before_we_were_told_of_it_is_ended_already(has_pidfd: bool) -> None:
+    """Who ends remnants (tier walk) reaps what it does not know."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    pidfd = os.pidfd_open(pid) if has_pidfd else None
+    os.waitpid(pid, 0)
+
+    async def end() -> None:
+        strays = Strays()
+        strays.end(pid, pidfd)
+        await asyncio.wait_for(strays.wait_none(), 60)
+        assert not strays.pids
+
+    asyncio.run(end())

@@ -1,0 +1,205 @@
+"""What children, scopes, monitors and groups need of an agent's desk: requests to the host, calls, and waiting.
+
+They are written once, as coroutines. An async agent awaits them. In a plain one nothing in them is ever suspended:
+its ``until`` waits in the desk's epoll and returns, so :func:`finish` runs them to their end in one go.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from agenthost.agent.asking import Asked, Requests, request
+from agenthost.agent.context import LONGEST_S
+from agenthost.agent.monitor import AsyncMonitor, Ended, Monitors, Watch
+from agenthost.errors import AgenthostError, TimedOut
+from agenthost.protocol import wishes
+from agenthost.protocol.codec import pack_body
+from agenthost.transport.caller import Call
+from agenthost.transport.data import check_size
+
+if TYPE_CHECKING:
+    from agenthost.agent.wires import Wires
+
+T = TypeVar("T")
+
+MOST_NAMES = 10_000
+"""That authors have given and that are remembered; after that none counts as new."""
+
+
+def finish(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The value of a coroutine whose waiting blocks."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise RuntimeError("a plain agent awaited something of asyncio")
+
+
+class Names:
+    """Of children. What an author has named is remembered for a while, what was named here is never given twice."""
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+        self._is_full = False
+        self._next: dict[str, int] = {}
+
+    def make(self, stem: str) -> str:
+        """ "sub" is "sub-1", "sub-2", ..."""
+        while True:
+            number = self._next[stem] = self._next.get(stem, 0) + 1
+            if f"{stem}-{number}" not in self._given:
+                return f"{stem}-{number}"
+
+    def give(self, name: str) -> bool:
+        """The author's own. True if it is sure that no child has it."""
+        is_new = name not in self._given and not self._is_full
+        self._given.add(name)
+        if len(self._given) > MOST_NAMES:
+            self._given.clear()
+            self._is_full = True
+        return is_new
+
+
+class Turn(Protocol):
+    """The context of the turn in hand."""
+
+    deadline: float | None
+
+    def _limit(self, timeout: float | None) -> float: ...
+
+
+class Kin:
+    """``until`` waits for what only a message can make true, False after the deadline; ``flush`` sends what lies in
+    the links, and sees to it that answers are heard."""
+
+    def __init__(
+        self,
+        wires: Wires,
+        turn: Callable[[], Turn],
+        until: Callable[[Callable[[], bool], float], Awaitable[bool]],
+        flush: Callable[[], None],
+        *,
+        has_on_down: bool,
+    ) -> None:
+        self.path, self.agent = wires.certificate.path, wires.certificate.agent
+        self.until, self._flush, self._turn, self._wires = until, flush, turn, wires
+        self.monitors = Monitors(keeps_untaken=has_on_down)
+        self.names = Names()
+        self.last_asked: dict[str, int] = {}
+        """When a member of a group was last chosen: a count."""
+        self._requests = Requests()
+        self._beginning: set[Asked] = set()
+        wires.on_answer = self._requests.heard
+        wires.on_down = self.monitors.down
+
+    # ---- the host
+
+    def request(self, wish: wishes.Wish, on_answer: Callable[[Any], None] | None = None) -> Asked:
+        """Ask, and again until it is answered."""
+        number = self._wires.caller.new_id()
+        frame = request(number, wish)
+        asked = self._requests.open(number, on_answer)
+        self._wires.ask(number, frame)
+        self._flush()
+        return asked
+
+    def begin(self, wish: wishes.Begin) -> Asked:
+        """As ``request``; ``beginning`` counts those that are open."""
+        asked = self.request(wish)
+        self._beginning.add(asked)
+        return asked
+
+    @property
+    def beginning(self) -> int:
+        self._beginning = {asked for asked in self._beginning if not asked.is_answered}
+        return len(self._beginning)
+
+    def drop(self, asked: Asked) -> None:
+        """Ask no more. What was asked may still be done."""
+        self._beginning.discard(asked)
+        self._requests.drop(asked)
+        self._wires.control.answered(asked.id)
+
+    async def answer(self, asked: Asked, deadline: float, what: str) -> Any:
+        """The result. Raises the host's error, or ``TimedOut``: then it is asked no more."""
+        try:
+            if not await self.until(lambda: asked.is_answered, deadline):
+                raise TimedOut(f"cannot {what}: the host did not answer in time")
+        finally:
+            if not asked.is_answered:
+                self.drop(asked)
+        if isinstance(asked.outcome, AgenthostError):
+            raise asked.outcome
+        return asked.outcome
+
+    async def monitor(self, path: str) -> AsyncMonitor:
+        watch = Watch(path, None)
+        deadline = self.limit(None)
+        self.watch(watch)
+        try:
+            if not await self.until(lambda: watch.is_answered, deadline):
+                raise TimedOut(f"cannot monitor {path}: the host did not answer in time")
+        except BaseException:  # interrupted, too: nobody will ask for it, and on_down is not to get it
+            self.monitors.cancel(watch)
+            raise
+        if watch.error is not None:
+            raise watch.error
+        return AsyncMonitor(self, watch)
+
+    def watch(self, watch: Watch) -> None:
+        """Begin it; who wants to know more waits for its answer."""
+        self.monitors.begin(watch)
+        self.request(wishes.Monitor(path=watch.path), lambda outcome: self.monitors.answered(watch, outcome))
+
+    # ---- other agents
+
+    def call(self, path: str, body: Any, deadline: float, on_outcome: Callable[[Call], None] | None = None) -> Call:
+        """Begin a call; it leaves with the next ``until``."""
+        return self._wires.caller.call(path, check_size(pack_body(body)), deadline, time.monotonic(), on_outcome)
+
+    def post(self, path: str, body: Any) -> Call:
+        return self._wires.caller.cast(path, check_size(pack_body(body)), time.monotonic())
+
+    def abandon(self, call: Call, why: str) -> None:
+        self._wires.caller.abandon(call, TimedOut(f"cannot get an answer from {call.link.path}: {why}"))
+        self._flush()
+
+    async def outcome(self, call: Call, deadline: float) -> Any:
+        """The reply, decoded, or an error; neither is raised."""
+        try:
+            await self.until(lambda: call.outcome is not None, deadline)
+        finally:
+            if call.outcome is None:
+                self.abandon(call, "its time is over")
+        return call.decoded()
+
+    def load_of(self, path: str) -> int:
+        """Messages of ours that it has not answered."""
+        return self._wires.caller.open_to(path)
+
+    # ---- the turn
+
+    def limit(self, timeout: float | None) -> float:
+        """The deadline of something that takes at most ``timeout`` seconds, as ``ctx.call`` has it."""
+        return self._turn()._limit(timeout)
+
+    def patience(self, timeout: float | None) -> float:
+        """As ``limit``, but without a timeout only the turn's caller is in a hurry. Never raises."""
+        due = time.monotonic() + (LONGEST_S if timeout is None else min(timeout, LONGEST_S))
+        deadline = self._turn().deadline
+        return due if deadline is None else min(due, deadline)
+
+    def far(self) -> float:
+        """The deadline of what must not be given up."""
+        return time.monotonic() + LONGEST_S
+
+    def look(self) -> None:
+        """Hear what the host has said, without waiting. Others may wait for what is heard: ``flush`` tells them."""
+        if self._wires.hear_control():
+            self._flush()
+
+    def take_down(self) -> Ended | None:
+        return self.monitors.take()

@@ -1,0 +1,116 @@
+"""What an agent may start, decided: pure, over the ``may`` of everybody it was started by.
+
+The rule: a start is within the rights of the asker *and* of all its owners, up to the agent that stands in the config.
+So an agent can give what it starts less than it has, never more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
+
+from agenthost.core.birth import Limits, May
+from agenthost.errors import NotPermitted
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One worker that is to be started. ``names`` are what it is, of which one must match; the first is for people."""
+
+    names: tuple[str, ...]
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The asker, or who has started it. ``below``: the limits of all workers below it now. ``is_configured``: it stands
+    in the config, and was not started by an agent."""
+
+    path: str
+    may: May
+    below: tuple[Limits, ...] = ()
+    is_configured: bool = True
+
+
+def refusal(asked: Sequence[Asked], owners: Sequence[Owner]) -> NotPermitted | None:
+    """None: it may. ``owners`` begin with the asker; all of ``asked`` are started together, or none."""
+    asker = owners[0]
+    for depth, owner in enumerate(owners, start=1):
+        for said, do, key in _reasons(asked, asker, owner, depth):
+            return NotPermitted(f"not permitted: {said}", hint=f"{do} may.{key}{_place(owner, asker)}")
+    return None
+
+
+def _reasons(asked: Sequence[Asked], asker: Owner, owner: Owner, depth: int) -> Iterator[tuple[str, str, str]]:
+    """(what is asked and what may be, what to do, which key), the most telling first."""
+    may = owner.may
+    for one in asked:
+        if not any(fnmatchcase(name, pattern) for name in one.names for pattern in may.start):
+            wish = f"asked for {one.names[0]!r}"
+            patterns = list(may.start)
+            said = (
+                f"{owner.path} may start {patterns} and {wish}"
+                if owner is asker
+                else f"{asker.path} {wish}, and {owner.path}, which started it, may start {patterns}"
+            )
+            yield said, "add it to", "start"
+    if depth > may.depth:
+        whose = "may start none" if may.depth == 0 else f"may have children {may.depth} deep"
+        yield f"{asker.path} asked for a child {depth} below {owner.path}, which {whose}", "raise", "depth"
+    there = len(owner.below)
+    if there + len(asked) > may.children:
+        has = f"{owner.path} may have {may.children} children, with all below them; it has {there}"
+        yield f"{has} and {asker.path} asked for {len(asked)} more", "end some, or raise", "children"
+    for field in fields(Limits):
+        most = getattr(may.limits, field.name)
+        if most is not None:
+            yield from _sum(asked, owner, field.name, most)
+
+
+def _sum(asked: Sequence[Asked], owner: Owner, field: str, most: float) -> Iterator[tuple[str, str, str]]:
+    word, show = _SHOWN[field]
+    for one in asked:
+        if getattr(one.limits, field) is None:
+            said = (
+                f"{one.names[0]!r} was asked for without limits.{word}, and what {owner.path} starts may have "
+                f"{show(most)} together"
+            )
+            yield said, f"give it one, or take it out of {owner.path}'s", f"limits.{word}"
+            return
+    there = sum(getattr(limits, field) or 0 for limits in owner.below)
+    more = sum(getattr(one.limits, field) for one in asked)
+    if there + more > most:
+        said = (
+            f"what {owner.path} starts may have limits.{word} of {show(most)} together; it has {show(there)} and was "
+            f"asked for {show(more)} more"
+        )
+        yield said, "end some, or raise", f"limits.{word}"
+
+
+def _place(owner: Owner, asker: Owner) -> str:
+    """Where the right is written."""
+    if not owner.is_configured:
+        return f" where {owner.path} is started"
+    return " in the config" if owner is asker else f" of {owner.path} in the config"
+
+
+def _bytes(number: float) -> str:
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if number >= size:
+            return f"{number / size:.4g} {unit}"
+    return f"{number:g} B"
+
+
+def _number(number: float) -> str:
+    return f"{number:g}"
+
+
+_SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
+    "memory_bytes": ("memory", _bytes),
+    "cpu_cores": ("cpu", _number),
+    "processes": ("processes", _number),
+    "open_files": ("open_files", _number),
+    "file_size_bytes": ("file_size", _bytes),
+}
+"""What the config calls a limit, and how it is shown."""

@@ -1,0 +1,143 @@
+"""What agents may ask of the host: the wishes of ``protocol/wishes.py``, about themselves and what they have started.
+
+Every request is answered once; the same request again (a lost answer) gets the same answer, and never acts twice.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from agenthost.core import effects as do
+from agenthost.core import events as on
+from agenthost.core.life import Life
+from agenthost.core.reason import Reason
+from agenthost.core.tree import State, Supervisor, Worker
+from agenthost.errors import AgenthostError
+from agenthost.host.children import Children
+from agenthost.host.groups import Groups
+from agenthost.host.incarnation import Incarnation
+from agenthost.host.monitors import Monitors
+from agenthost.protocol import wishes as wish
+from agenthost.protocol.codec import encode
+from agenthost.protocol.control import Refused, Request, Response
+
+REMEMBERED = 512
+"""Answers kept for one agent in case they were lost."""
+
+
+@dataclass(slots=True)
+class _Asker:
+    """What one incarnation has asked."""
+
+    answers: OrderedDict[int, bytes] = field(default_factory=OrderedDict)
+    under_way: set[int] = field(default_factory=set)
+    monitored: dict[int, str] = field(default_factory=dict)
+    """Number of a request that is remembered to the incarnation it was about."""
+
+
+class Wishes:
+    """``send(peer, frame)`` says, ``tell`` reaches the core."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        folder: str,
+        present: Callable[[str], Incarnation | None],
+        send: Callable[[bytes, bytes], None],
+        tell: Callable[[on.Event], None],
+    ) -> None:
+        self._state, self._present, self._send = state, present, send
+        self.children = Children(state=state, folder=folder, present=present, tell=tell)
+        self.monitors = Monitors(send)
+        self.groups = Groups(self._is_ready)
+        self._askers: dict[int, _Asker] = {}
+
+    def asked(self, incarnation: Incarnation, request: Request) -> None:
+        """By one that is welcome, so it has a peer."""
+        asker = self._askers.setdefault(incarnation.n, _Asker())
+        assert incarnation.peer is not None
+        if (frame := asker.answers.get(request.id)) is not None:
+            self._send(incarnation.peer, frame)
+            if request.id in asker.monitored:
+                self.monitors.again(incarnation, asker.monitored[request.id])
+            return
+        if request.id in asker.under_way:
+            return
+        asker.under_way.add(request.id)
+        try:
+            self._do(incarnation, request.id, wish.read_wish(request.op, request.args))
+        except Exception as error:  # whoever asks gets an answer, and a bug of one wish is not the host's end
+            ours = isinstance(error, AgenthostError)
+            self._answer(incarnation, request.id, error if ours else AgenthostError(f"{type(error).__name__}: {error}"))
+
+    def ended(self, incarnation: Incarnation, reason: Reason) -> set[bytes]:
+        """The peers that were told because they monitor it."""
+        self._askers.pop(incarnation.n, None)
+        self.groups.ended(incarnation)
+        return self.monitors.ended(incarnation, reason)
+
+    def answered(self, effect: do.Answer) -> None:
+        self.children.answered(effect)
+
+    def close(self) -> None:
+        self.children.close()
+        self.monitors.close()
+
+    def _do(self, incarnation: Incarnation, id: int, wanted: wish.Wish) -> None:
+        match wanted:
+            case wish.Begin():
+                self.children.begin(incarnation, wanted, lambda outcome: self._answer(incarnation, id, outcome))
+            case wish.End():
+                self.children.end(incarnation, wanted, lambda outcome: self._answer(incarnation, id, outcome))
+            case wish.Monitor(path=path):
+                self._monitor(incarnation, id, path)
+            case wish.Forget(incarnation=whom):
+                self.monitors.forget(incarnation, whom)
+                self._answer(incarnation, id, None)
+            case wish.Members(group=group):
+                # Long, and can be looked at again: what was lost is asked again.
+                self._answer(incarnation, id, self.groups.members(group), keep=False)
+
+    def _monitor(self, who: Incarnation, id: int, path: str) -> None:
+        whom = self._present(path)
+        if whom is None or whom.exited:
+            self._answer(who, id, {"incarnation": "", "reason": f"not running: {self._why_not(path)}"})
+            return
+        self.monitors.begin(who, whom)
+        self._askers[who.n].monitored[id] = whom.name
+        self._answer(who, id, {"incarnation": whom.name, "reason": ""})
+
+    def _why_not(self, path: str) -> str:
+        node = self._state.nodes.get(path)
+        if node is None:
+            return f"there is no {path}"
+        if isinstance(node, Supervisor):
+            return f"{path} is a supervisor"
+        last = f"; it last ended: {node.reason.words()}" if node.reason else ""
+        return f"{path} is {node.life}{last}"
+
+    def _is_ready(self, incarnation: Incarnation) -> bool:
+        node = self._state.nodes.get(incarnation.path)
+        is_its = isinstance(node, Worker) and node.n == incarnation.n and node.life is Life.READY
+        return is_its and incarnation.peer is not None and not incarnation.exited
+
+    def _answer(self, incarnation: Incarnation, id: int, outcome: Any, *, keep: bool = True) -> None:
+        """Nobody is told who has ended meanwhile."""
+        asker = self._askers.get(incarnation.n)
+        if asker is None or incarnation.peer is None:
+            return
+        frame = (
+            encode(Refused(id=id, code=outcome.code, why=outcome.message, hint=outcome.hint))
+            if isinstance(outcome, AgenthostError)
+            else encode(Response(id=id, result=outcome))
+        )
+        asker.under_way.discard(id)
+        if keep:
+            asker.answers[id] = frame
+        while len(asker.answers) > REMEMBERED:
+            asker.monitored.pop(asker.answers.popitem(last=False)[0], None)
+        self._send(incarnation.peer, frame)

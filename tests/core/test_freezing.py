@@ -1,0 +1,121 @@
+"""Frozen agents: no time passes for them, and they can be thawed, stopped and killed."""
+
+from __future__ import annotations
+
+import pytest
+
+from agenthost.core import events as on
+from agenthost.core import view
+from agenthost.core.reason import Reason
+from agenthost.core.spec import Backoff, Shutdown
+from tests.core.trees import supervisor, worker
+from tests.core.world import World, never_ready
+
+
+def error(world: World, verb: str, path: str) -> str | None:
+    answer = world.command(verb, path)
+    assert answer is not None
+    return answer.error
+
+
+def frozen(world: World) -> list[str]:
+    return [row.path for row in view.rows(world.state) if row.frozen]
+
+
+def test_a_whole_subtree_freezes_at_once_with_what_its_agents_have_started() -> None:
+    world = World(supervisor("root", supervisor("crew", worker("a"), worker("b")), worker("other"))).boot()
+    world.add("/crew/a", "sub", worker("sub", restart="temporary"))
+    answer = world.command("freeze", "/crew")
+    assert answer is not None and answer.text == "3 of 3 agents"
+    assert frozen(world) == ["/crew/a", "/crew/a/sub", "/crew/b"]
+    answer = world.command("thaw", "/")
+    assert answer is not None and answer.text == "3 of 4 agents"
+    assert frozen(world) == []
+
+
+def test_to_say_it_twice_does_no_harm() -> None:
+    world = World(supervisor("root", worker("a"))).boot()
+    assert error(world, "freeze", "/a") is None and error(world, "freeze", "/a") is None
+    assert world.log.count(("freeze", "/a")) == 1
+    assert error(world, "thaw", "/a") is None
+    assert error(world, "thaw", "/a") == "not_running"
+
+
+def test_what_has_no_process_cannot_be_frozen() -> None:
+    world = World(supervisor("root", worker("a"))).boot()
+    world.command("stop", "/a")
+    assert error(world, "freeze", "/a") == "not_running"
+    assert error(world, "freeze", "/") == "not_running"
+
+
+def test_no_time_passes_for_one_that_is_frozen_while_it_starts() -> None:
+    world = World(supervisor("root", worker("a", start_timeout_s=30.0)), behave={"/a": [never_ready]}).boot()
+    world.pass_time(20)
+    world.command("freeze", "/a")
+    world.pass_time(1000)
+    assert world.births("/a") == 1
+    world.command("thaw", "/a")
+    world.pass_time(9)
+    assert world.births("/a") == 1
+    world.pass_time(2)
+    assert ("kill", "/a") in world.log
+
+
+def test_who_is_frozen_is_thawed_to_be_stopped() -> None:
+    world = World(supervisor("root", worker("a"))).boot()
+    world.command("freeze", "/a")
+    assert error(world, "stop", "/a") is None
+    assert world.log.index(("thaw", "/a")) < world.log.index(("ask", "/a"))
+    assert world.running() == []
+
+
+@pytest.mark.parametrize("how", ["ask", "hurry", "kill"])
+def test_a_frozen_tree_can_be_halted(how: str) -> None:
+    spec = supervisor("root", worker("a"), worker("b", shutdown=Shutdown(None)))
+    world = World(spec, stubborn={"/a"}).boot()
+    world.command("freeze", "/")
+    world.halt(how)
+    world.pass_time(60)
+    assert world.ended is not None
+
+
+def test_kill_needs_no_thaw_and_the_next_incarnation_is_not_frozen() -> None:
+    world = World(supervisor("root", worker("a"))).boot()
+    world.command("freeze", "/a")
+    assert error(world, "kill", "/a") is None
+    assert ("thaw", "/a") not in world.log
+    assert world.running() == ["/a"] and frozen(world) == [] and world.births("/a") == 2
+
+
+def test_one_that_is_killed_by_somebody_while_it_is_frozen_comes_back_by_its_restart_type() -> None:
+    world = World(supervisor("root", worker("a"))).boot()
+    world.command("freeze", "/a")
+    world.crash("/a", Reason("signal", 9))
+    assert world.running() == ["/a"] and frozen(world) == []
+
+
+def test_one_that_is_ending_cannot_be_frozen() -> None:
+    world = World(supervisor("root", worker("a", shutdown=Shutdown(None))), stubborn={"/a"}).boot()
+    world.command("stop", "/a")
+    assert error(world, "freeze", "/a") == "not_running"
+
+
+def test_one_that_waits_in_back_off_is_not_frozen_and_starts_unfrozen() -> None:
+    world = World(supervisor("root", worker("a", backoff=Backoff(initial_s=5.0)), worker("b"))).boot()
+    world.crash("/a")
+    world.crash("/a")
+    answer = world.command("freeze", "/")
+    assert answer is not None and answer.text == "done" and frozen(world) == ["/b"]
+    world.pass_time(10)
+    assert world.running() == ["/a", "/b"] and frozen(world) == ["/b"]
+
+
+def test_ready_while_frozen_is_believed() -> None:
+    """It was said before, and read after."""
+    world = World(supervisor("root", worker("a")), behave={"/a": [never_ready]}).boot()
+    world.command("freeze", "/a")
+    world.tell(on.Ready("/a", world.process("/a").n))
+    assert frozen(world) == ["/a"]
+    world.command("thaw", "/a")
+    world.pass_time(100)
+    assert world.births("/a") == 1
