@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from agenthost.containment import pace, precedence
 from agenthost.errors import ContainmentError
 from agenthost.host.incarnation import Incarnation
+from agenthost.host.pulse import PERIOD_S, at_next_pulse
 
-PERIOD_S = 1.0
 IDLE_LOOKS, STARVED_LOOKS = 3, 2
 """In a row, until it is believed that one does not compute any more, or is not let to."""
 HOLD_S, LONGEST_HOLD_S = 5.0, 60.0
@@ -65,11 +65,13 @@ class GivingWay:
         self._next_long = 0
         self._left = 0
         """Processes that this look may still change."""
+        self._is_crowded = False
+        """Somebody else wanted to run when that was looked at last."""
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         if not self.refusal:
-            self._timer = asyncio.get_running_loop().call_later(PERIOD_S, self._turn)
+            self._timer = at_next_pulse(self._turn)
 
     def close(self) -> None:
         if self._timer is not None:
@@ -87,9 +89,10 @@ class GivingWay:
     # ---- one look
 
     def _turn(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(PERIOD_S, self._turn)
+        self._timer = at_next_pulse(self._turn)
         ready = pace.ready_to_run()
-        if ready > 1 or self._suspects or self._restoring:
+        was_crowded, self._is_crowded = self._is_crowded, ready > 1  # twice in a row: who computes is there each time
+        if (self._is_crowded and was_crowded) or self._suspects or self._restoring:
             self.look(ready, time.monotonic())
 
     def look(self, ready: int, now: float) -> None:

@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Callable
 
-BEAT_S = 1.0
+from agenthost.host.pulse import at_next_pulse
 
 
 class Guard:
@@ -61,7 +61,7 @@ class Guard:
 
     def _send_beat(self) -> None:
         self.say("BEAT")
-        self._beat = asyncio.get_running_loop().call_later(BEAT_S, self._send_beat)
+        self._beat = at_next_pulse(self._send_beat)
 
     def _heard(self) -> None:
         assert self._link is not None

@@ -1,14 +1,13 @@
 """One failure stays one failure: two agents that call each other all the time do not notice what a third one does.
 
-Measured in one run: the 99th percentile of a call's round trip, undisturbed and disturbed, each as the median of
-several windows; the ratio is judged, no length of time. No call may be lost.
+Measured in one run: the 99th percentile of a call's round trip over several windows, undisturbed and disturbed in turn;
+the ratio is judged, no length of time. No call may be lost.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import statistics
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +23,9 @@ CALLS = 2000
 WINDOWS = 9
 MOST = 3.0
 """So many times the undisturbed p99 and no more, as promised. Beside a busy agent it is held because that one gives way
-(``agenthost.host.giving_way``); without, who wakes on its CPU waits for the clock's next tick: 15 to 19 times."""
+(``agenthost.host.giving_way``); without, who wakes on its CPU waits for the clock's next tick: 15 to 19 times. It is
+noticed within some four seconds, and after each change the kernel takes about 0.1 s to settle who runs where: what is
+measured comes after that."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -33,12 +34,15 @@ def pair(*more: dict[str, Any]) -> dict[str, Any]:
     return tree(agent("a", "Doer"), agent("b", "Echo"), *more, intensity=100_000)
 
 
-def window(host: Running) -> tuple[float, float]:
-    """The median and the 99th percentile of the next calls, in ms."""
+def window(host: Running) -> list[float]:
+    """How long the next calls take, in ms."""
     done = host.call("/a", {"do": "many", "path": "/b", "n": CALLS}, timeout=120)
     assert done["errors"] == [] and len(done["took_s"]) == CALLS
-    took = sorted(done["took_s"])
-    return took[CALLS // 2] * 1000, took[CALLS * 99 // 100] * 1000
+    return [took_s * 1000 for took_s in done["took_s"]]
+
+
+def p99(took_ms: list[float]) -> float:
+    return sorted(took_ms)[len(took_ms) * 99 // 100]
 
 
 def assert_undisturbed(
@@ -65,22 +69,26 @@ def assert_undisturbed(
 
     thread = threading.Thread(target=disturb)
     thread.start()
-    without, beside = [], []
+    without: list[list[float]] = []
+    beside: list[list[float]] = []
     try:
         for _ in range(WINDOWS):
             may.clear()
             switch(False)
             assert rests.wait(PATIENCE_S)
-            without.append(window(host)[1])
+            window(host)  # until the kernel has settled who runs where
+            without.append(window(host))
             switch(True)
             may.set()
-            beside.append(window(host)[1])
+            window(host)
+            beside.append(window(host))
     finally:
         over.set()
         thread.join()
-    before_ms, after_ms = statistics.median(without), statistics.median(beside)
+    before_ms, after_ms = (p99([took for window in windows for took in window]) for windows in (without, beside))
     figures = f"p99 {before_ms:.3f} ms without, {after_ms:.3f} ms beside {what}: {after_ms / before_ms:.2f} times"
-    print(figures, "windows:", *(f"{one:.2f}/{other:.2f}" for one, other in zip(without, beside, strict=True)))
+    pairs = zip(without, beside, strict=True)
+    print(figures, "windows:", *(f"{p99(one):.2f}/{p99(other):.2f}" for one, other in pairs))
     assert not failed, failed
     assert {host.row(path)["restarts"] for path in ("/a", "/b")} == {0}
     assert after_ms <= MOST * before_ms, figures
