@@ -20,9 +20,10 @@ from agenthost.agent import turn as turns
 from agenthost.agent.agent import Agent
 from agenthost.agent.context import AsyncContext, Outcome
 from agenthost.agent.loop import Gate, settled
-from agenthost.agent.sentry import HOST_GONE, Sentry, answer_probe
+from agenthost.agent.sentry import HOST_GONE, Sentry, answer_probe, say
 from agenthost.agent.wires import Wires
 from agenthost.errors import AgenthostError, ProtocolError, TimedOut
+from agenthost.protocol import birth
 from agenthost.protocol.codec import pack_body
 from agenthost.transport.callee import Turn
 from agenthost.transport.caller import LOOKING, Call, Link
@@ -62,6 +63,7 @@ class AsyncDesk:
         self._links.on_open = self._on_link
         self._links.on_close = self._on_link_closed
         self._loop.add_reader(self._birth_socket, self._on_birth_socket)
+        say(self._birth_socket, birth.Up())
         wires.say_ready()
         self._settle_soon()
         try:

@@ -21,9 +21,10 @@ import zmq
 from agenthost.agent import turn as turns
 from agenthost.agent.agent import Agent
 from agenthost.agent.context import Context, Outcome
-from agenthost.agent.sentry import HOST_GONE, Sentry, answer_probe
+from agenthost.agent.sentry import HOST_GONE, Sentry, answer_probe, say
 from agenthost.agent.wires import Wires
 from agenthost.errors import AgenthostError, ProtocolError, TimedOut
+from agenthost.protocol import birth
 from agenthost.protocol.codec import pack_body
 from agenthost.transport.callee import Turn
 from agenthost.transport.caller import LOOKING, Call, Link
@@ -73,6 +74,7 @@ class SyncDesk:
     def run(self) -> int:
         """Turns until the host asks for the end. Returns the exit status."""
         wires, callee = self._wires, self._wires.callee
+        say(self._birth_socket, birth.Up())
         wires.say_ready()
         while True:
             for _ in range(_BUSY_TURNS):

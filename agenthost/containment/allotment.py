@@ -126,6 +126,7 @@ class Allotment:
         except OSError as error:
             self.close()
             raise ContainmentError(f"cannot limit {path}: {error.filename or ''} {error.strerror}") from error
+        self._killed_before = self._count_kills()
 
     def v1_folder(self, controller: str) -> str | None:
         """The v1 group that the process belongs in: its own, or that of the nearest cell above."""
@@ -149,11 +150,14 @@ class Allotment:
         return None
 
     def out_of_memory_kills(self) -> int:
-        """v1 counts each group by itself (memory.oom_control, Linux 4.13), v2 with all below it."""
+        """Since this was made. v1 counts a group by itself (memory.oom_control, Linux 4.13), v2 with all below it."""
+        return self._count_kills() - self._killed_before
+
+    def _count_kills(self) -> int:
         if "memory" in self._controllers.v2:
             return hierarchy.field(f"{self._v2_folder}/memory.events", "oom_kill")
-        if own := self.v1.get("memory"):
-            return hierarchy.field(f"{own}/memory.oom_control", "oom_kill")
+        if group := self.v1_folder("memory"):  # without a limit of its own, it is under that of a cell above
+            return hierarchy.field(f"{group}/memory.oom_control", "oom_kill")
         return 0
 
     def close(self) -> None:

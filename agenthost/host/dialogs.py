@@ -52,6 +52,8 @@ class Dialogs:
         self._by_token: dict[bytes, Incarnation] = {}
         self._by_peer: dict[bytes, Incarnation] = {}
         self._lookups = Lookups()
+        self._to_expect: dict[int, list[say.Expect]] = {}
+        """For those that are up, by the birth socket, and not yet connected."""
         self._repeating = Repeating(self._send)
         self._doubting = Doubting(tell)
 
@@ -79,6 +81,7 @@ class Dialogs:
     def ended(self, incarnation: Incarnation, reason: Reason) -> None:
         """Its process is gone: whoever looked it up hears of it, whoever waits to is refused."""
         self._by_token.pop(incarnation.token, None)
+        self._to_expect.pop(incarnation.n, None)
         self._repeating.settled(("stop", incarnation.n))
         open_lookups, hearers = self._lookups.ended(incarnation.n)
         for asking in open_lookups:
@@ -144,6 +147,8 @@ class Dialogs:
             case say.Ready():
                 self._tell(on.Ready(incarnation.path, incarnation.n))
                 self.ask(incarnation)
+                for expect in self._to_expect.pop(incarnation.n, ()):
+                    self._repeating.say(("expect", expect.ticket), peer, encode(expect))
             case say.Ignore():
                 self._tell(on.Ignored(incarnation.path, incarnation.n))
             case say.Failed(error=error, trace=trace):
@@ -213,10 +218,12 @@ class Dialogs:
         except (NotRunning, UnknownName) as error:
             self._refuse(peer, lookup.id, error)
             return
-        assert callee.peer is not None
         asking = self._lookups.begin(peer, lookup.id, callee.n)
         expect = say.Expect(ticket=asking.ticket, caller=caller, caller_inc=caller_inc)
-        self._repeating.say(("expect", asking.ticket), callee.peer, encode(expect))
+        if callee.peer is None:
+            self._to_expect.setdefault(callee.n, []).append(expect)
+        else:
+            self._repeating.say(("expect", asking.ticket), callee.peer, encode(expect))
         asyncio.get_running_loop().call_later(PROBE_AFTER_S, self._still_waiting, callee, asking)
 
     def _reachable(self, path: str) -> Incarnation:
@@ -228,7 +235,7 @@ class Dialogs:
         if not isinstance(node.spec.birth, AgentBirth):
             raise NotRunning(f"{path} is a program and takes no messages", hint="give it a protocol, such as lines")
         incarnation = self._present(path)
-        if node.life is not Life.READY or incarnation is None or incarnation.peer is None or incarnation.exited:
+        if node.life is not Life.READY or incarnation is None or incarnation.exited:
             last = f"; it last ended: {node.reason.words()}" if node.reason else ""
             raise NotRunning(f"{path} is {node.life}{last}")
         return incarnation

@@ -86,6 +86,8 @@ class Hearing:
                 if incarnation.agent_pid is None:  # later it is somebody who inherited the socket
                     incarnation.agent_pid = pid
                     self._on_here(incarnation)
+            case said.Up():
+                self._tell(on.Ready(incarnation.path, incarnation.n))
             case said.BirthFailed(step=step, error=error, trace=trace):
                 incarnation.start_error = Reason("start_failed", text=f"{error} ({step})", trace=trace)
             case said.Execed():

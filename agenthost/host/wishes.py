@@ -123,7 +123,7 @@ class Wishes:
     def _is_ready(self, incarnation: Incarnation) -> bool:
         node = self._state.nodes.get(incarnation.path)
         is_its = isinstance(node, Worker) and node.n == incarnation.n and node.life is Life.READY
-        return is_its and incarnation.peer is not None and not incarnation.exited
+        return is_its and not incarnation.exited
 
     def _answer(self, incarnation: Incarnation, id: int, outcome: Any, *, keep: bool = True) -> None:
         """Nobody is told who has ended meanwhile."""

@@ -41,6 +41,11 @@ class Here(_Message, frozen=True, kw_only=True):
     """First packet of a process: its sender's pid, by SCM_CREDENTIALS, is the agent's as the host sees it."""
 
 
+class Up(_Message, frozen=True, kw_only=True):
+    """A Python agent can work. It says Ready on the control plane as well, which may still have to connect: until then
+    the host keeps what is asked of it."""
+
+
 class BirthFailed(_Message, frozen=True, kw_only=True):
     """Something between fork and the author's code failed. ``step`` names it."""
 
@@ -91,5 +96,5 @@ class Probe(_Message, frozen=True, kw_only=True):
     id: int
 
 
-FromProcess = Here | BirthFailed | Beat | Idle | Alive | Execed | Ended
+FromProcess = Here | Up | BirthFailed | Beat | Idle | Alive | Execed | Ended
 ToProcess = Go | Probe

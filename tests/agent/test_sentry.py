@@ -44,7 +44,7 @@ def test_short_turns_say_nothing(host: FakeHost, client: Client, kind: str) -> N
         client.call("/it", ["echo", number])
     host.probe(it, 1)
     wait_until(lambda: it.told(birth.Alive), what="Alive")
-    assert it.packets == [birth.Alive(id=1)]
+    assert it.packets == [birth.Up(), birth.Alive(id=1)]
 
 
 def test_beats_stop_with_the_turn_and_an_idle_agent_never_wakes(

@@ -15,6 +15,8 @@ from tests.otp.forms import FORMS
 
 SIM = ("sim",)
 EVERYWHERE = ("sim", *FORMS)
+SLOW = ("program", "escaping")
+"""Left to ``make test-all``: what they add to an agent is told by each case once, and takes as long again."""
 
 Test = TypeVar("Test", bound=Callable[..., Any])
 
@@ -24,7 +26,8 @@ def case(*numbers: int, forms: tuple[str, ...] = EVERYWHERE, why: str = "") -> C
 
     def mark(test: Test) -> Test:
         if "play" in test.__code__.co_varnames[: test.__code__.co_argcount]:
-            test = pytest.mark.parametrize("play", forms, indirect=True)(test)
+            worlds = [pytest.param(form, marks=pytest.mark.slow if form in SLOW else ()) for form in forms]
+            test = pytest.mark.parametrize("play", worlds, indirect=True)(test)
         marked: Test = pytest.mark.otp(*numbers, forms=forms, why=why)(test)
         return marked
 

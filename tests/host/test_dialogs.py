@@ -1,0 +1,132 @@
+"""The host's side of the control plane by itself: what is said to whom, when an agent is up and not yet connected."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+import pytest
+
+from agenthost.containment.walk import WalkContainment
+from agenthost.core import effects as do
+from agenthost.core import events as on
+from agenthost.core.birth import AgentBirth, Limits
+from agenthost.core.reason import Reason
+from agenthost.core.spec import SupervisorSpec, WorkerSpec
+from agenthost.core.step import step
+from agenthost.core.tree import State
+from agenthost.host.dialogs import Dialogs
+from agenthost.host.incarnation import Incarnation
+from agenthost.host.wishes import Wishes
+from agenthost.protocol import control as say
+from agenthost.protocol.codec import encode, read_from_host
+
+CLIENT, AGENT, PID = b"client", b"agent", 4711
+
+
+class Told:
+    """Where the router would be."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[bytes, Any]] = []
+
+    def send(self, peer: bytes, frames: list[bytes]) -> None:
+        self.frames.append((peer, read_from_host(frames[0])))
+
+    def to(self, peer: bytes, kind: type[msgspec.Struct]) -> list[Any]:
+        return [message for whom, message in self.frames if whom == peer and isinstance(message, kind)]
+
+
+class Side:
+    """Dialogs with one agent, /a, that is up by its birth socket."""
+
+    def __init__(self) -> None:
+        birth = AgentBirth("m:A")
+        self.state = State(SupervisorSpec("root", (WorkerSpec("a", birth=birth),)))
+        cell = WalkContainment().cell("/a", "1.1", Limits())
+        self.it = Incarnation("/a", 1, "1.1", birth, cell, time.monotonic(), agent_pid=PID)
+        self.told = Told()
+
+        def present(path: str) -> Incarnation | None:
+            return self.it if path == "/a" else None
+
+        wishes = Wishes(state=self.state, folder="/", present=present, send=lambda peer, frame: None, tell=self.tell)
+        self.dialogs = Dialogs(
+            state=self.state,
+            present=present,
+            may_operate=lambda pid, uid: True,
+            on_request=lambda peer, uid, request: None,
+            wishes=wishes,
+            tell=self.tell,
+        )
+        self.dialogs.router = self.told  # type: ignore[assignment]
+        self.tell(on.Boot())
+        self.dialogs.expect(self.it)
+        self.tell(on.Ready("/a", 1))
+
+    def tell(self, event: on.Event) -> list[do.Effect]:
+        return step(self.state, event, time.monotonic())
+
+    def hears(self, peer: bytes, message: Any, pid: int = 1) -> None:
+        self.dialogs.heard(peer, 0, pid, [encode(message)])
+
+    def introduce(self) -> None:
+        self.hears(AGENT, say.Ready(inc="1.1", token=self.it.token), PID)
+
+
+def in_loop(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(test)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_who_is_looked_up_before_it_is_connected_is_told_when_it_is(count: int) -> None:
+    async def run() -> None:
+        side = Side()
+        for number in range(count):
+            side.hears(CLIENT, say.Lookup(id=number, path="/a"))
+            side.hears(CLIENT, say.Lookup(id=number, path="/a"))  # said again: it is under way
+        assert side.told.frames == []
+        side.introduce()
+        assert len(side.told.to(AGENT, say.Welcome)) == 1
+        expects = side.told.to(AGENT, say.Expect)
+        assert len(expects) == count
+        side.introduce()
+        assert len(side.told.to(AGENT, say.Expect)) == count, "once each"
+        for expect in expects:
+            side.hears(AGENT, say.Expecting(inc="1.1", ticket=expect.ticket, address="ipc:///x"), PID)
+        assert [found.id for found in side.told.to(CLIENT, say.Found)] == list(range(count))
+        side.dialogs.close()
+
+    in_loop(run())
+
+
+def test_who_ends_before_it_is_connected_is_refused_to_those_who_look() -> None:
+    async def run() -> None:
+        side = Side()
+        side.hears(CLIENT, say.Lookup(id=7, path="/a"))
+        side.it.exited = True
+        side.dialogs.ended(side.it, Reason("exit", 1))
+        [refused] = side.told.to(CLIENT, say.Refused)
+        assert refused.id == 7 and refused.code == "not_running" and "exit status 1" in refused.why
+        side.introduce()
+        assert side.told.to(AGENT, say.Expect) == [], "its token is worth nothing any more"
+        side.dialogs.close()
+
+    in_loop(run())
+
+
+def test_a_stop_that_came_before_it_is_connected_is_said_when_it_is() -> None:
+    async def run() -> None:
+        side = Side()
+        side.it.asked = ("stopped by a test", 5.0)
+        side.dialogs.ask(side.it)
+        assert side.told.frames == []
+        side.introduce()
+        [stop] = side.told.to(AGENT, say.Stop)
+        assert stop.reason == "stopped by a test"
+        side.dialogs.close()
+
+    in_loop(run())
