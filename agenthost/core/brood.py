@@ -2,12 +2,14 @@
 
 Its children stand below the owner's path. The rule: an owner has ended when its own cell is empty *and* its brood has
 ended. If its main process ends unasked, the brood is killed with it; if it was asked to end, its children are asked
-next, in reverse order (S4), within what is left of its grace. A brood that gives up ends its owner (I3, D3).
+next, in reverse order (S4), within what is left of its grace; earlier if it needs TERM, which goes to its cell and so to
+theirs. A brood that gives up ends its owner (I3, D3).
 """
 
 from __future__ import annotations
 
 from agenthost.core import worker as workers
+from agenthost.core.freezing import frozen_above
 from agenthost.core.intensity import Window
 from agenthost.core.life import Input, Life
 from agenthost.core.reason import Reason
@@ -27,6 +29,8 @@ def brood_of(turn: Turn, owner: Worker) -> Supervisor:
 
 
 def takes_children(owner: Worker) -> bool:
+    if owner.frozen_at is not None or frozen_above(owner) is not None:
+        return False
     return owner.life is Life.READY and (owner.brood is None or owner.brood.doing is Doing.SERVING)
 
 
@@ -45,6 +49,7 @@ def emptied(turn: Turn, worker: Worker, news: workers.News) -> None:
     """The cell is empty, those of the children included; what they have to tell may come after this."""
     if worker.brood is not None:
         worker.is_emptied = True
+        workers.cancel(turn, worker, "overdue")
     else:
         workers.feed(turn, worker, Input.EMPTIED, news)
 

@@ -13,13 +13,16 @@ from agenthost.core import effects as do
 from agenthost.core import supervisor as sup
 from agenthost.core.brood import brood_of, takes_children
 from agenthost.core.events import Add, Command, Delete
-from agenthost.core.freezing import freeze, thaw, workers_at
+from agenthost.core.freezing import freeze, frozen_above, thaw, workers_at
 from agenthost.core.life import ENDING, Life
 from agenthost.core.reason import Reason
 from agenthost.core.rest import come_to_rest, forget
-from agenthost.core.spec import check_child
+from agenthost.core.spec import ChildSpec, SupervisorSpec, check_child
 from agenthost.core.tree import AnyNode, Doing, Supervisor, Turn, Wish, Worker
 from agenthost.errors import ConfigError
+
+MAX_DEPTH = 64
+"""Of a path. A move goes down and up a tree by calls of functions."""
 
 
 def command(turn: Turn, wanted: Command) -> None:
@@ -47,7 +50,9 @@ def command(turn: Turn, wanted: Command) -> None:
 
 def _start(turn: Turn, node: AnyNode, wanted: Command) -> None:
     parent = node.parent
-    if _ending(node):
+    if frozen := frozen_above(node):
+        _answer(turn, wanted, f"{frozen.path}, which has started it, is frozen; thaw that first", error="busy")
+    elif _ending(node):
         _answer(turn, wanted, f"{node.path} is ending; start it when it is down", error="busy")
     elif _up(node):
         _answer(turn, wanted, "it is running already")
@@ -85,7 +90,7 @@ def _stop(turn: Turn, node: AnyNode, wanted: Command) -> None:
 
 
 def _restart(turn: Turn, node: AnyNode, wanted: Command) -> None:
-    if not node.alive:
+    if not node.alive or frozen_above(node) is not None:
         _start(turn, node, wanted)
     elif node.parent is None:
         _answer(turn, wanted, "the root cannot be restarted by itself; restart the host", error="usage")
@@ -107,6 +112,10 @@ def _freeze_all(
     turn: Turn, node: AnyNode, wanted: Command, do_it: Callable[[Turn, Worker], bool], what_could: str
 ) -> None:
     """``do_it`` to all below. To say it again does no harm; where there is nobody it is an error."""
+    if frozen := frozen_above(node):
+        text = f"it stands still with {frozen.path}, which has started it"
+        _answer(turn, wanted, f"{text}; thaw that" if do_it is thaw else text, error="busy" if do_it is thaw else None)
+        return
     workers = [worker for worker in workers_at(node) if worker.alive]
     done = sum(do_it(turn, worker) for worker in workers)
     if done or any(worker.frozen_at is not None for worker in workers):
@@ -139,7 +148,8 @@ def _to_add_to(turn: Turn, wanted: Add) -> Supervisor | None:
     if isinstance(above, Supervisor):
         return above
     if not takes_children(above):
-        _answer(turn, wanted, f"{above.path} is {above.life} and starts nothing", error="not_running")
+        state = "frozen" if above.frozen_at is not None else str(above.life)
+        _answer(turn, wanted, f"{above.path} is {state} and starts nothing", error="not_running")
         return None
     return brood_of(turn, above)
 
@@ -149,6 +159,10 @@ def _plant(turn: Turn, parent: Supervisor, wanted: Add) -> None:
     if spec is None or (parent.is_pool and wanted.spec is not None):
         kind = "a pool, whose members are of its template" if parent.is_pool else "no pool: it takes a spec"
         _answer(turn, wanted, f"{parent.path} is {kind}", error="usage")
+        return
+    if parent.path.count("/") + _depth(spec) > MAX_DEPTH:
+        text = f"cannot start {wanted.name} below {parent.path}: nothing may be more than {MAX_DEPTH} levels deep"
+        _answer(turn, wanted, text, error="usage")
         return
     try:
         spec = dataclasses.replace(spec, name=wanted.name)
@@ -162,6 +176,14 @@ def _plant(turn: Turn, parent: Supervisor, wanted: Add) -> None:
     child.ops.append((wanted.op, "add"))
     turn.effects.append(do.Record("command.add", child.path, {"by": wanted.by}))
     sup.begin(turn, child)
+
+
+def _depth(spec: ChildSpec) -> int:
+    if not isinstance(spec, SupervisorSpec):
+        return 1
+    return 1 + max(
+        (_depth(child) for child in (*spec.children, *((spec.template,) if spec.template else ()))), default=0
+    )
 
 
 def delete(turn: Turn, wanted: Delete) -> None:

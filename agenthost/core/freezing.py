@@ -1,7 +1,8 @@
 """Freezing: a process that stands still with all it has started, and for which no time passes until it is thawed.
 
 Only what runs and is not on its way down can be frozen; a new incarnation is not. Who is asked to end is thawed first,
-so that it can; KILL needs no thaw. Each worker in a subtree is frozen by itself, so each can be thawed or stopped.
+so that it can; KILL needs no thaw. Each worker in a subtree is frozen by itself, so each can be thawed or stopped; but
+what an agent has started lies in its cell: it is thawed with it, ended by KILL alone, and not started before.
 """
 
 from __future__ import annotations
@@ -35,6 +36,19 @@ def thaw(turn: Turn, worker: Worker) -> bool:
     fields = {"incarnation": worker.n, "after_s": round(stood_still_s, 3)}
     turn.effects.append(do.Record("agent.thawed", worker.path, fields))
     return True
+
+
+def frozen_above(node: AnyNode) -> Worker | None:
+    """The nearest frozen agent that it was started by: cells nest, so it stands still as well, whatever it was told."""
+    above: Supervisor | None = node.parent
+    while above is not None:
+        if above.owner is None:
+            above = above.parent
+        elif above.owner.frozen_at is not None:
+            return above.owner
+        else:
+            above = above.owner.parent
+    return None
 
 
 def timer(kind: str, worker: Worker) -> str:

@@ -11,6 +11,7 @@ from agenthost.core import brood
 from agenthost.core import effects as do
 from agenthost.core import worker as workers
 from agenthost.core.backoff import delay_s
+from agenthost.core.freezing import frozen_above
 from agenthost.core.intensity import Window
 from agenthost.core.life import Input, Life
 from agenthost.core.reason import Reason
@@ -31,6 +32,9 @@ from agenthost.core.rest import (
 from agenthost.core.spec import AutoShutdown, Restart, Strategy
 from agenthost.core.strategy import comes_back, group
 from agenthost.core.tree import AnyNode, Doing, Supervisor, Turn, Wish, Worker
+
+FROST_S = 1.0
+"""So often it is looked whether an agent is still frozen, below which something is to be started."""
 
 
 class _News:
@@ -280,6 +284,8 @@ def _restart(turn: Turn, sup: Supervisor, child: AnyNode, reason: Reason) -> Non
     if child.up_at is not None and turn.now - child.up_at >= calm_s:
         child.attempt = 0
     wait_s = delay_s(None if sup.spec.otp_strict else child.spec.backoff, child.attempt, turn.state.chance.draw())
+    if frozen_above(child) is not None:
+        wait_s = max(wait_s, FROST_S)
     child.attempt += 1
     child.restarts += 1
     fields = {"reason": reason.words(), "delay_s": round(wait_s, 3), "strategy": str(sup.spec.strategy)}
@@ -343,7 +349,10 @@ def waited(turn: Turn, node: AnyNode) -> None:
     if parent is None:
         return
     with_group = parent.waits_for == node.name
-    if leave_waiting(turn, node):
+    if frozen_above(node) is not None:
+        node.due_at = turn.now + FROST_S
+        turn.effects.append(do.SetTimer(f"wait||{node.path}", node.due_at))
+    elif leave_waiting(turn, node):
         go_on(turn, parent) if with_group else begin(turn, node)
 
 

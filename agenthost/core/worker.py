@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from agenthost.core import effects as do
-from agenthost.core.freezing import thaw, timer
+from agenthost.core.freezing import frozen_above, thaw, timer
 from agenthost.core.life import Action, Input, Life, move
 from agenthost.core.reason import Reason
 from agenthost.core.spec import Shutdown
@@ -49,6 +49,9 @@ def ask(turn: Turn, worker: Worker, why: str, news: News) -> None:
     """Start down the ladder, as the spec's ``shutdown`` says (S6 to S8)."""
     if worker.spec.shutdown.brutal:
         kill(turn, worker, Reason("killed", text=why), news)
+        return
+    if frozen := frozen_above(worker):
+        kill(turn, worker, Reason("killed", text=f"{why}; it could not hear that: {frozen.path} is frozen"), news)
         return
     thaw(turn, worker)
     if worker.life in (Life.STARTING, Life.READY):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 
 from agenthost.core import events as on
 from agenthost.core import view
+from agenthost.core.commands import MAX_DEPTH
 from agenthost.core.reason import Reason
-from agenthost.core.spec import Backoff, Restart, Shutdown, SupervisorSpec, WorkerSpec
+from agenthost.core.spec import Backoff, ChildSpec, Restart, Shutdown, SupervisorSpec, WorkerSpec
 from agenthost.core.tree import Worker
 from tests.core.trees import supervisor, worker
 from tests.core.world import CRASH, NORMAL, World, fails_to_start, ignores, never_ready
@@ -217,13 +219,51 @@ def test_many_generations_end_together() -> None:
     assert world.running() == ["/boss", "/other"]
 
 
-def test_a_thousand_children_cost_a_thousand_times_one() -> None:
+def _seconds(count: int) -> float:
     world = family()
     world.check = lambda: None  # type: ignore[method-assign]  # the judge is quadratic, the core must not be
-    for number in range(1000):
+    began = time.perf_counter()
+    for number in range(count):
         world.add("/boss", f"c{number}", worker(f"c{number}", restart=TEMPORARY))
     world.command("stop", "/boss")
+    took_s = time.perf_counter() - began
     assert world.running() == ["/other"]
+    return took_s
+
+
+def test_ten_times_the_children_cost_about_ten_times_the_work() -> None:
+    few = min(_seconds(300) for _ in range(3))
+    many = min(_seconds(3000) for _ in range(2))
+    assert many / few < 40, f"300 children took {few:.3f} s, 3,000 took {many:.3f} s"
+
+
+def test_an_owner_whose_child_is_late_to_tell_of_its_end_is_not_called_stuck() -> None:
+    world = family("a")
+    numbers = {path: world.process(path).n for path in ("/boss", "/boss/a")}
+    world.undead.update(numbers)  # the test tells by itself
+    world.tell(on.Exited("/boss", numbers["/boss"], CRASH))
+    world.tell(on.Emptied("/boss", numbers["/boss"]))
+    world.pass_time(100)
+    assert [record.path for record in world.records if record.name == "agent.stuck"] == ["/boss/a"]
+
+
+def test_nothing_is_started_more_than_64_levels_deep() -> None:
+    world = family()
+    path = "/boss"
+    for number in range(100):
+        answer = world.add(path, f"c{number}", worker(f"c{number}", restart=TEMPORARY))
+        assert answer is not None
+        if answer.error is not None:
+            break
+        path += f"/c{number}"
+    assert path.count("/") == MAX_DEPTH and answer.error == "usage"
+    tall: ChildSpec = worker("leaf")
+    for number in range(MAX_DEPTH):
+        tall = supervisor(f"s{number}", tall)
+    answer = world.add("/boss", "tall", tall)
+    assert answer is not None and answer.error == "usage"
+    world.crash("/boss")
+    assert world.running() == ["/boss", "/other"]
 
 
 def test_a_supervisor_below_an_agent_ends_with_it() -> None:

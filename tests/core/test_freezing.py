@@ -119,3 +119,67 @@ def test_ready_while_frozen_is_believed() -> None:
     world.command("thaw", "/a")
     world.pass_time(100)
     assert world.births("/a") == 1
+
+
+# ---- what a frozen agent has started
+
+
+def owner_and_child(restart: str = "permanent") -> World:
+    world = World(supervisor("root", worker("boss"), worker("other"))).boot()
+    world.add("/boss", "sub", worker("sub", restart=restart))
+    world.command("freeze", "/boss")
+    return world
+
+
+def test_a_child_is_thawed_with_its_owner_and_not_alone() -> None:
+    world = owner_and_child()
+    assert error(world, "thaw", "/boss/sub") == "busy"
+    assert frozen(world) == ["/boss", "/boss/sub"]
+    assert error(world, "thaw", "/boss") is None
+    assert frozen(world) == []
+
+
+def test_a_child_of_a_frozen_owner_cannot_hear_a_stop_and_is_killed_at_once() -> None:
+    world = owner_and_child("temporary")
+    assert error(world, "stop", "/boss/sub") is None
+    assert ("ask", "/boss/sub") not in world.log and ("thaw", "/boss/sub") not in world.log
+    assert world.running() == ["/boss", "/other"] and frozen(world) == ["/boss"]
+
+
+def test_a_child_that_ends_below_a_frozen_owner_is_started_again_when_that_is_thawed() -> None:
+    world = owner_and_child()
+    world.command("kill", "/boss/sub")
+    world.pass_time(1000)
+    assert world.running() == ["/boss", "/other"] and world.births("/boss/sub") == 1
+    assert error(world, "start", "/boss/sub") == "busy"
+    world.command("thaw", "/boss")
+    world.pass_time(2)
+    assert world.running() == ["/boss", "/boss/sub", "/other"] and frozen(world) == []
+    assert world.births("/boss/sub") == 2
+
+
+def test_a_group_below_a_frozen_owner_is_started_again_when_that_is_thawed() -> None:
+    world = World(supervisor("root", worker("boss"))).boot()
+    world.add("/boss", "crew", supervisor("crew", worker("x"), worker("y"), strategy="one_for_all"))
+    world.command("freeze", "/boss")
+    world.crash("/boss/crew/x", Reason("signal", 9))
+    world.pass_time(100)
+    assert world.running() == ["/boss"]
+    world.command("thaw", "/boss")
+    world.pass_time(2)
+    assert world.running() == ["/boss", "/boss/crew/x", "/boss/crew/y"]
+
+
+def test_a_frozen_owner_starts_nothing() -> None:
+    world = owner_and_child()
+    for path in ("/boss", "/boss/sub"):
+        answer = world.add(path, "more", worker("more"))
+        assert answer is not None and answer.error == "not_running", path
+
+
+@pytest.mark.parametrize("how", ["stop", "kill", "restart"])
+def test_a_frozen_owner_is_ended_with_its_children(how: str) -> None:
+    world = owner_and_child()
+    assert error(world, how, "/boss") is None
+    assert "/boss/sub" not in world.state.nodes
+    assert ("/boss" in world.running()) is (how != "stop")

@@ -75,7 +75,13 @@ class Core(RuleBasedStateMachine):
 
     @initialize(tree=trees(), stubborn=some.floats(0, 1), data=some.data(), seed=some.integers(0, 2**32))
     def boot(self, tree: SupervisorSpec, stubborn: float, data: some.DataObject, seed: int) -> None:
-        self.world = World(tree, seed=seed)
+        self.prepare(tree, stubborn, data, seed)
+
+    def new_world(self, tree: SupervisorSpec, seed: int) -> World:
+        return World(tree, seed=seed)
+
+    def prepare(self, tree: SupervisorSpec, stubborn: float, data: some.DataObject, seed: int) -> None:
+        self.world = self.new_world(tree, seed)
         self.paths = list(self.world.state.nodes)
         for path in self.paths:
             self.world.behave[path] = data.draw(some.lists(some.sampled_from(BEHAVIOURS), max_size=6))

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from agenthost.errors import NotRunning, TimedOut
+from agenthost.errors import Busy, NotRunning, TimedOut
 from tests.host.conftest import Start
 from tests.host.running import Running, agent, tree
+from tests.host.test_scopes import FAMILIES
 
 TIERS = ["cgroup", "pidns", "walk"]
 
@@ -131,3 +132,25 @@ def test_sigkill_of_host_or_agent_while_it_is_frozen_leaves_nothing(start: Start
     host.wait(lambda: not any(Path(f"/proc/{one}").exists() for one in members), "all of it has ended")
     host.wait(lambda: host.state("/ticker") == "ready" and host.pid("/ticker") != pid, "it is back")
     host.wait(grows(file), "it writes again")
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_what_a_frozen_agent_has_started_stands_still_with_it_and_is_not_thawed_alone(start: Start, tier: str) -> None:
+    host = begin(start, tier, {"name": "p", "agent": f"{FAMILIES}:Parent"})
+    spec = {"agent": f"{FAMILIES}:Worker", "restart": "permanent"}
+    assert host.call("/p", {"do": "start_child", "name": "sub", "spec": spec})["path"] == "/p/sub"
+    first = host.pid("/p/sub")
+    host.ask("freeze", path="/p")
+    assert [host.row(path)["flags"] for path in ("/p", "/p/sub")] == [["frozen"], ["frozen"]]
+    with pytest.raises(Busy, match="thaw that"):
+        host.ask("thaw", path="/p/sub")
+    with pytest.raises(TimedOut):
+        host.call("/p/sub", {"do": "pid"}, timeout=0.5)
+    host.ask("kill", path="/p/sub")
+    host.wait_state("/p/sub", "waiting")
+    host.ask("thaw", path="/p")
+    host.wait(lambda: host.state("/p/sub") == "ready" and host.pid("/p/sub") != first, "the child is back")
+    assert host.row("/p")["restarts"] == 0
+    host.ask("freeze", path="/p")
+    assert host.ask("stop", path="/p")["state"] == "down"
+    assert "/p/sub" not in host.rows()
