@@ -2,8 +2,8 @@
 
 Its children stand below the owner's path. The rule: an owner has ended when its own cell is empty *and* its brood has
 ended. If its main process ends unasked, the brood is killed with it; if it was asked to end, its children are asked
-next, in reverse order (S4), within what is left of its grace; earlier if it needs TERM, which goes to its cell and so to
-theirs. A brood that gives up ends its owner (I3, D3).
+next, in reverse order (S4), within what is left of its grace; earlier if it needs TERM, which goes to all its cell and
+so to theirs. A brood that gives up ends its owner (I3, D3).
 """
 
 from __future__ import annotations
