@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from agenthost.agent.bell import Bell
 from agenthost.errors import UsageError, from_wire
 from agenthost.protocol import control
 from agenthost.protocol.codec import encode
@@ -22,14 +23,22 @@ LARGEST_BYTES = PEER_MESSAGE_BYTES - 1024
 
 
 class Asked:
-    """``outcome`` is the result, or an ``AgenthostError``, once ``is_answered``. ``on_answer`` hears of it at once."""
+    """``outcome`` is the result, or an ``AgenthostError``, once ``is_answered``. ``on_answer`` hears of it at once,
+    then ``bell`` wakes who waits for it."""
 
-    __slots__ = ("id", "is_answered", "on_answer", "outcome")
+    __slots__ = ("bell", "id", "is_answered", "on_answer", "outcome")
 
     def __init__(self, number: int, on_answer: Callable[[Any], None] | None) -> None:
         self.id, self.on_answer = number, on_answer
+        self.bell = Bell()
         self.is_answered = False
         self.outcome: Any = None
+
+    def answer(self, outcome: Any) -> None:
+        self.outcome, self.is_answered = outcome, True
+        if self.on_answer is not None:
+            self.on_answer(outcome)
+        self.bell.ring()
 
 
 class Requests:
@@ -49,13 +58,8 @@ class Requests:
         asked = self._open.pop(message.id, None)
         if asked is None:
             return False
-        if isinstance(message, control.Response):
-            asked.outcome = message.result
-        else:
-            asked.outcome = from_wire(message.code, message.why, message.hint)
-        asked.is_answered = True
-        if asked.on_answer is not None:
-            asked.on_answer(asked.outcome)
+        refused = isinstance(message, control.Refused)
+        asked.answer(from_wire(message.code, message.why, message.hint) if refused else message.result)  # type: ignore[union-attr]
         return True
 
 

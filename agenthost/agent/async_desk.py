@@ -30,6 +30,7 @@ from agenthost.transport.caller import LOOKING, Call, Link
 from agenthost.transport.data import Door, check_size
 
 if TYPE_CHECKING:
+    from agenthost.agent.bell import Bell
     from agenthost.agent.kin import Kin
     from agenthost.agent.monitor import Ended
 
@@ -195,16 +196,27 @@ class AsyncDesk:
         await self._news.wait()
         self._news.clear()
 
-    async def _until(self, ready: Callable[[], bool], deadline: float) -> bool:
-        """Until a message has made ``ready`` true; False if it is not after ``deadline``. Several may wait: each asks
-        ``ready`` before it waits for news, so that another has cleared them costs nothing."""
+    async def _until(self, ready: Callable[[], bool], deadline: float, bell: Bell | None = None) -> bool:
+        """Until a message has made ``ready`` true; False if it is not after ``deadline``. Without ``bell`` any message
+        is looked at. Several may wait: each asks ``ready`` before it waits for news, so that another has cleared them
+        costs nothing."""
         self._flush_links()
+        ring = asyncio.Event()
+        if bell is not None:
+            bell.hang(ring.set)
         try:
             async with asyncio.timeout_at(deadline):
                 while not ready():
-                    await self._wait_news()
+                    if bell is None:
+                        await self._wait_news()
+                    else:
+                        await ring.wait()
+                        ring.clear()
         except TimeoutError:
             return ready()
+        finally:
+            if bell is not None:
+                bell.unhang(ring.set)
         return True
 
     # ---- sockets

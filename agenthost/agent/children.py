@@ -9,12 +9,15 @@ if Begin is refused, so it waits for Begin's answer.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from agenthost.agent.asking import Asked
-from agenthost.agent.kin import Kin, finish
+from agenthost.agent.bell import Bell
+from agenthost.agent.kin import MOST_BEGINNING, Kin, finish
+from agenthost.agent.monitor import Ended, Watch
 from agenthost.agent.wanted import Wanted
-from agenthost.errors import AgenthostError, NotRunning, TimedOut, UnknownName, UsageError
+from agenthost.errors import AgenthostError, NotRunning, Overloaded, TimedOut, UnknownName, UsageError
 from agenthost.protocol import wishes
 
 if TYPE_CHECKING:
@@ -22,22 +25,33 @@ if TYPE_CHECKING:
     from agenthost.agent.scope import AsyncScope
 
 How = Literal["stop", "kill"]
-MOST_BEGINNING, MOST_ENDING = 32, 256
-"""So many are asked for at a time; the host takes 64 and 1,024 of one agent."""
+MOST_ENDING = 256
+"""So many of one scope are ended at a time; the host takes 1,024 of one agent, and what is beyond is asked again."""
+_AGAIN_S = 0.1
 _SHORTEST_S = 0.001
 _NOTHING_THERE = (NotRunning, UnknownName)
 
 
 class Birth:
-    """One child from Begin to its end. ``path`` is known from the beginning."""
+    """One child from Begin to its end. ``path`` is known from the beginning, ``watch`` hears of its end."""
 
-    def __init__(self, kin: Kin, wanted: Wanted, until: float | None = None) -> None:
-        """``until``: when the host is to kill it, on the clock of ``time.monotonic``."""
+    def __init__(
+        self,
+        kin: Kin,
+        wanted: Wanted,
+        until: float | None = None,
+        on_end: Callable[[Ended], None] = lambda ended: None,
+    ) -> None:
+        """``until``: when the host is to kill it, on the clock of ``time.monotonic``. ``on_end`` is told of the end of
+        a temporary child."""
         self._kin, self._wanted = kin, wanted
         self._until = until
         self.name = wanted.name or kin.names.make(wanted.stem)
         self.path = f"{kin.path.rstrip('/')}/{self.name}"
         self._is_new_name = wanted.name is None or kin.names.give(wanted.name)
+        self.is_temporary = wanted.spec.get("restart", "temporary") == "temporary"
+        self.watch = Watch(self.path, on_end if self.is_temporary else lambda ended: None)
+        self.bell = Bell()
         self._is_unwanted = False
         self._begun: Asked | None = None
         self._end: Asked | None = None
@@ -45,13 +59,17 @@ class Birth:
 
     async def wait_ready(self, deadline: float) -> str:
         """Its incarnation. Raises what the host says, ``TimedOut``, or ``UsageError`` if it is too large to send."""
-        kin = self._kin
-        if not await kin.until(lambda: self._is_unwanted or kin.beginning < MOST_BEGINNING, deadline):
-            raise TimedOut(f"cannot start {self.path}: {MOST_BEGINNING} other children are still starting")
-        if self._is_unwanted:
-            raise UsageError(f"cannot start {self.path}: its scope has ended meanwhile")
-        begun = self._begun = self._ask()
-        if not await kin.until(lambda: begun.is_answered or self._is_unwanted, deadline):
+        kin, births = self._kin, self._kin.births
+        births.wait(self.bell)
+        try:
+            if not await kin.until(lambda: self._is_unwanted or births.has_room, deadline, self.bell):
+                raise TimedOut(f"cannot start {self.path}: {MOST_BEGINNING} other children are still starting")
+            if self._is_unwanted:
+                raise UsageError(f"cannot start {self.path}: its scope has ended meanwhile")
+            begun = self._begun = self._ask()
+        finally:
+            births.waited(self.bell)
+        if not await kin.until(lambda: begun.is_answered or self._is_unwanted, deadline, self.bell):
             raise TimedOut(f"cannot start {self.path}: it was not ready in time")
         if self._is_unwanted:
             raise UsageError(f"cannot start {self.path}: its scope has ended meanwhile")
@@ -67,7 +85,18 @@ class Birth:
 
     @property
     def is_gone(self) -> bool:
-        return self.was_refused or (self._end is not None and self._end.is_answered)
+        return self.was_refused or (self._end is not None and self._end.is_answered and not self.is_put_off)
+
+    @property
+    def is_put_off(self) -> bool:
+        """The host has too many to end already, and is to be asked again."""
+        return self._end is not None and isinstance(self._end.outcome, Overloaded)
+
+    @property
+    def had_ended(self) -> bool:
+        """Nothing of it was there any more when its end was asked for."""
+        outcome = None if self._end is None else self._end.outcome
+        return isinstance(outcome, _NOTHING_THERE) or (isinstance(outcome, dict) and outcome.get("was_there") is False)
 
     @property
     def problem(self) -> AgenthostError | None:
@@ -80,6 +109,7 @@ class Birth:
         begun = self._begun
         if begun is None:
             self._is_unwanted = True
+            self.bell.ring()
             return
         if self.was_refused:
             return
@@ -89,26 +119,48 @@ class Birth:
             self._is_unwanted = True
             if self._is_new_name:
                 self._kin.drop(begun)
+                self._given_up()
                 self._ask_end("kill")
-            else:
-                begun.on_answer = self._on_late_answer
+            self.bell.ring()
 
-    def _on_late_answer(self, outcome: Any) -> None:
-        if not isinstance(outcome, AgenthostError):
-            self._ask_end("kill")
+    def end_again(self) -> None:
+        """After it was put off."""
+        self._end = self._kin.request(wishes.End(path=self.path, how=self._end_how), self._on_end)
 
     def _ask_end(self, how: How) -> None:
         if self._end is None or (how == "kill" and self._end_how == "stop"):
             self._end_how = how
-            self._end = self._kin.request(wishes.End(path=self.path, how=how))
+            self._end = self._kin.request(wishes.End(path=self.path, how=how), self._on_end)
+
+    def _on_begun(self, outcome: Any) -> None:
+        self._kin.births.over(self)
+        self._kin.monitors.answered(self.watch, outcome)
+        if self._is_unwanted and not isinstance(outcome, AgenthostError):
+            self._ask_end("kill")
+        self.bell.ring()
+
+    def _on_end(self, outcome: Any) -> None:
+        if isinstance(outcome, Overloaded):
+            self._kin.births.put_off += 1
+        self.bell.ring()
+
+    def _given_up(self) -> None:
+        """Begin has no answer, and will have none."""
+        self._kin.births.over(self)
+        self._kin.monitors.answered(self.watch, UsageError(f"cannot monitor {self.path}: it was not started"))
 
     def _ask(self) -> Asked:
         wanted, now = self._wanted, time.monotonic()
         for_s = None if self._until is None else max(_SHORTEST_S, self._until - now)
-        begin = wishes.Begin(name=self.name, spec=wanted.spec, code=wanted.code, for_s=for_s)
+        begin = wishes.Begin(name=self.name, spec=wanted.spec, code=wanted.code, for_s=for_s, monitor=True)
+        self._kin.births.begun(self)
+        self._kin.monitors.begin(self.watch)
         try:
-            return self._kin.begin(begin)
-        except TypeError as error:
+            return self._kin.request(begin, self._on_begun)
+        except (TypeError, AgenthostError) as error:
+            self._given_up()
+            if isinstance(error, AgenthostError):
+                raise
             raise UsageError(f"cannot start {self.path}: its spec is no plain data: {error}") from None
 
 
@@ -118,25 +170,50 @@ async def end_all(kin: Kin, births: list[Birth], how: How) -> None:
     interruption: BaseException | None = None
     for begin in range(0, len(births), MOST_ENDING):
         some = births[begin : begin + MOST_ENDING]
+        bell = Bell()
+        for birth in some:
+            birth.bell.hang(bell.ring)
         for birth in some:
             birth.begin_end(how)
-        while not all(birth.is_gone for birth in some):
-            try:
-                await kin.until(lambda: all(birth.is_gone for birth in some), kin.far())  # noqa: B023  # in this round
-            except BaseException as error:  # a signal's handler raised, or the task was cancelled
-                interruption = error
+        interruption = await _gone(kin, some, bell) or interruption
+        for birth in some:
+            birth.bell.unhang(bell.ring)
     problem = next((birth.problem for birth in births if birth.problem is not None), None)
     if interruption is not None or problem is not None:
         raise interruption or problem  # type: ignore[misc]  # one of them is one
 
 
+async def _gone(kin: Kin, births: list[Birth], bell: Bell) -> BaseException | None:
+    """Waits until all are, and asks again for what was put off. What has interrupted that meanwhile."""
+    left, interruption = births.copy(), None
+
+    def all_gone() -> bool:
+        while left and left[-1].is_gone:
+            left.pop()
+        return not left
+
+    while not all_gone():
+        put_off = [birth for birth in left if birth.is_put_off]
+        seen = kin.births.put_off
+        try:
+            if put_off:
+                await kin.until(all_gone, time.monotonic() + _AGAIN_S, bell)
+                for birth in put_off:
+                    birth.end_again()
+            else:
+                await kin.until(lambda s=seen: all_gone() or kin.births.put_off != s, kin.far(), bell)  # type: ignore[misc]
+        except BaseException as error:  # a signal's handler raised, or the task was cancelled
+            interruption = error
+    return interruption
+
+
 class AsyncChild:
     """Of an async agent; may be kept over turns. ``scope`` is None for one of ``ctx.start``."""
 
-    def __init__(self, kin: Kin, path: str, incarnation: str, scope: AsyncScope | None = None) -> None:
-        self.path, self.incarnation = path, incarnation
+    def __init__(self, kin: Kin, birth: Birth, incarnation: str, scope: AsyncScope | None = None) -> None:
+        self.path, self.incarnation = birth.path, incarnation
         """The incarnation is the one that was started; with a restart type other than temporary others may follow."""
-        self._kin, self._scope = kin, scope
+        self._kin, self._birth, self._scope = kin, birth, scope
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path} {self.incarnation}>"
@@ -166,16 +243,24 @@ class AsyncChild:
         await self._end("kill", timeout)
 
     async def monitor(self) -> AsyncMonitor:
-        """As ``ctx.monitor`` of its path."""
+        """As ``ctx.monitor`` of its path. A temporary child that has ended already has the end that it had."""
+        watch = self._birth.watch
+        if watch.incarnation and (watch.ended is None or self._birth.is_temporary):
+            return self._kin.monitor_same(watch)
         return await self._kin.monitor(self.path)
 
     async def _end(self, how: How, timeout: float | None) -> None:
         if self._scope is not None:
             self._scope.excuse(self.path)
         deadline = self._kin.limit(timeout)
-        asked = self._kin.request(wishes.End(path=self.path, how=how))  # and not dropped: it is to be done
-        if not await self._kin.until(lambda: asked.is_answered, deadline):
-            raise TimedOut(f"cannot wait for the end of {self.path}: its cell is not empty in time")
+        while True:
+            asked = self._kin.request(wishes.End(path=self.path, how=how))  # and not dropped: it is to be done
+            if not await self._kin.until(lambda: asked.is_answered, deadline, asked.bell):  # noqa: B023  # in this round
+                raise TimedOut(f"cannot wait for the end of {self.path}: its cell is not empty in time")
+            again_at = time.monotonic() + _AGAIN_S
+            if not isinstance(asked.outcome, Overloaded) or again_at > deadline:
+                break
+            await self._kin.until(lambda: False, again_at, asked.bell)
         if isinstance(asked.outcome, AgenthostError) and not isinstance(asked.outcome, _NOTHING_THERE):
             raise asked.outcome
 
@@ -225,7 +310,7 @@ async def start(kin: Kin, wanted: Wanted, timeout: float | None) -> AsyncChild:
     """Behind ``ctx.start``. If it is not ready in time, what has begun of it is ended."""
     birth = Birth(kin, wanted)
     try:
-        return AsyncChild(kin, birth.path, await birth.wait_ready(kin.limit(timeout)))
+        return AsyncChild(kin, birth, await birth.wait_ready(kin.limit(timeout)))
     except BaseException:  # too late, a signal's handler raised, the task was cancelled: nobody knows of the child
         await end_all(kin, [birth], "kill")
         raise

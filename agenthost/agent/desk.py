@@ -31,6 +31,7 @@ from agenthost.transport.caller import LOOKING, Call, Link
 from agenthost.transport.data import Door, check_size
 
 if TYPE_CHECKING:
+    from agenthost.agent.bell import Bell
     from agenthost.agent.kin import Kin
     from agenthost.agent.monitor import Ended
 
@@ -196,8 +197,8 @@ class SyncDesk:
 
     # ---- waiting
 
-    async def _until(self, ready: Callable[[], bool], deadline: float) -> bool:
-        """For ``Kin``: never suspended."""
+    async def _until(self, ready: Callable[[], bool], deadline: float, bell: Bell | None = None) -> bool:
+        """For ``Kin``: never suspended. All that arrives is looked at, so nobody rings."""
         return self._wait_until(ready, deadline)
 
     def _wait_until(self, ready: Callable[[], bool], deadline: float) -> bool:

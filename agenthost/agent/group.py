@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from agenthost.agent.bell import Bell
 from agenthost.agent.kin import Kin, finish
 from agenthost.errors import AgenthostError, NotRunning, TimedOut
 from agenthost.protocol import wishes
@@ -37,8 +38,17 @@ class AsyncGroup:
         """Put it into the mailbox of every member but oneself; returns how many took it."""
         deadline = self._kin.limit(timeout)
         posted = [self._kin.post(one.path, body) for one in await self._others(deadline)]
+        bell, left = Bell(), posted.copy()
+        for call in posted:
+            call.on_outcome = bell.ring
+
+        def all_have() -> bool:
+            while left and left[-1].outcome is not None:
+                left.pop()
+            return not left
+
         try:
-            await self._kin.until(lambda: all(call.outcome is not None for call in posted), deadline)
+            await self._kin.until(all_have, deadline, bell)
         finally:
             for call in posted:
                 if call.outcome is None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from agenthost.agent.asking import Asked, Requests, request
+from agenthost.agent.bell import Bell
 from agenthost.agent.context import LONGEST_S
 from agenthost.agent.monitor import AsyncMonitor, Ended, Monitors, Watch
 from agenthost.errors import AgenthostError, TimedOut
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOST_BEGINNING = 32
+"""Children that are asked for at a time; the host takes 64 of one agent."""
 MOST_NAMES = 10_000
 """That authors have given and that are remembered; after that none counts as new."""
 
@@ -63,6 +67,42 @@ class Names:
         return is_new
 
 
+class Births:
+    """Of children, over all scopes: ``beginning`` counts those that the host has been asked for and has not answered.
+    Who waits for room does so in the order in which it came, and is woken for a place, not for every answer."""
+
+    def __init__(self, most: int = MOST_BEGINNING) -> None:
+        self._most = most
+        self._beginning: set[object] = set()
+        self._waiting: dict[Bell, None] = {}
+        self.put_off = 0
+        """How often the host could not end one yet."""
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._beginning) < self._most
+
+    def begun(self, birth: object) -> None:
+        self._beginning.add(birth)
+
+    def over(self, birth: object) -> None:
+        """The host has answered, or is not asked any more."""
+        self._beginning.discard(birth)
+        self._wake()
+
+    def wait(self, bell: Bell) -> None:
+        self._waiting[bell] = None
+
+    def waited(self, bell: Bell) -> None:
+        """It has its place, or wants none any more."""
+        self._waiting.pop(bell, None)
+        self._wake()
+
+    def _wake(self) -> None:
+        for bell in list(islice(self._waiting, max(0, self._most - len(self._beginning)))):
+            bell.ring()
+
+
 class Turn(Protocol):
     """The context of the turn in hand."""
 
@@ -71,15 +111,20 @@ class Turn(Protocol):
     def _limit(self, timeout: float | None) -> float: ...
 
 
+class Until(Protocol):
+    """Waits for what only a message can make true; False after the deadline. ``bell`` rings when it may have."""
+
+    def __call__(self, ready: Callable[[], bool], deadline: float, bell: Bell | None = None) -> Awaitable[bool]: ...
+
+
 class Kin:
-    """``until`` waits for what only a message can make true, False after the deadline; ``flush`` sends what lies in
-    the links, and sees to it that answers are heard."""
+    """``flush`` sends what lies in the links, and sees to it that answers are heard."""
 
     def __init__(
         self,
         wires: Wires,
         turn: Callable[[], Turn],
-        until: Callable[[Callable[[], bool], float], Awaitable[bool]],
+        until: Until,
         flush: Callable[[], None],
         *,
         has_on_down: bool,
@@ -91,7 +136,7 @@ class Kin:
         self.last_asked: dict[str, int] = {}
         """When a member of a group was last chosen: a count."""
         self._requests = Requests()
-        self._beginning: set[Asked] = set()
+        self.births = Births()
         wires.on_answer = self._requests.heard
         wires.on_down = self.monitors.down
 
@@ -106,27 +151,15 @@ class Kin:
         self._flush()
         return asked
 
-    def begin(self, wish: wishes.Begin) -> Asked:
-        """As ``request``; ``beginning`` counts those that are open."""
-        asked = self.request(wish)
-        self._beginning.add(asked)
-        return asked
-
-    @property
-    def beginning(self) -> int:
-        self._beginning = {asked for asked in self._beginning if not asked.is_answered}
-        return len(self._beginning)
-
     def drop(self, asked: Asked) -> None:
         """Ask no more. What was asked may still be done."""
-        self._beginning.discard(asked)
         self._requests.drop(asked)
         self._wires.control.answered(asked.id)
 
     async def answer(self, asked: Asked, deadline: float, what: str) -> Any:
         """The result. Raises the host's error, or ``TimedOut``: then it is asked no more."""
         try:
-            if not await self.until(lambda: asked.is_answered, deadline):
+            if not await self.until(lambda: asked.is_answered, deadline, asked.bell):
                 raise TimedOut(f"cannot {what}: the host did not answer in time")
         finally:
             if not asked.is_answered:
@@ -140,7 +173,7 @@ class Kin:
         deadline = self.limit(None)
         self.watch(watch)
         try:
-            if not await self.until(lambda: watch.is_answered, deadline):
+            if not await self.until(lambda: watch.is_answered, deadline, watch.bell):
                 raise TimedOut(f"cannot monitor {path}: the host did not answer in time")
         except BaseException:  # interrupted, too: nobody will ask for it, and on_down is not to get it
             self.monitors.cancel(watch)
@@ -153,6 +186,12 @@ class Kin:
         """Begin it; who wants to know more waits for its answer."""
         self.monitors.begin(watch)
         self.request(wishes.Monitor(path=watch.path), lambda outcome: self.monitors.answered(watch, outcome))
+
+    def monitor_same(self, other: Watch) -> AsyncMonitor:
+        """A monitor of the incarnation that ``other`` is for."""
+        watch = Watch(other.path, None)
+        self.monitors.join(watch, other)
+        return AsyncMonitor(self, watch)
 
     # ---- other agents
 
@@ -169,8 +208,10 @@ class Kin:
 
     async def outcome(self, call: Call, deadline: float) -> Any:
         """The reply, decoded, or an error; neither is raised."""
+        bell = Bell()
+        call.on_outcome = bell.ring
         try:
-            await self.until(lambda: call.outcome is not None, deadline)
+            await self.until(lambda: call.outcome is not None, deadline, bell)
         finally:
             if call.outcome is None:
                 self.abandon(call, "its time is over")

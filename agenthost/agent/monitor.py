@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from agenthost.agent.bell import Bell
 from agenthost.errors import AgenthostError
 from agenthost.protocol import control, wishes
 
@@ -30,11 +31,13 @@ class Ended(NamedTuple):
 class Watch:
     """One wish to hear of the end at ``path``; ``incarnation`` is known once the host has answered."""
 
-    __slots__ = ("ended", "error", "incarnation", "is_answered", "is_taken", "on_end", "path")
+    __slots__ = ("bell", "ended", "error", "incarnation", "is_answered", "is_taken", "on_end", "path")
 
     def __init__(self, path: str, on_end: Callable[[Ended], None] | None) -> None:
         self.path, self.on_end = path, on_end
         self.incarnation = ""
+        self.bell = Bell()
+        """Rings when it is answered, and when it has ended."""
         self.is_answered = False
         self.error: AgenthostError | None = None
         self.ended: Ended | None = None
@@ -60,17 +63,20 @@ class Monitors:
         """The host has answered the request behind ``watch``."""
         path = watch.path
         watch.is_answered = True
+        said = outcome if isinstance(outcome, dict) else {}
         if isinstance(outcome, AgenthostError):
             watch.error = outcome
-        elif isinstance(outcome, dict) and outcome.get("incarnation"):
-            watch.incarnation = outcome["incarnation"]
+        elif said.get("incarnation") and not said.get("reason"):
+            watch.incarnation = said["incarnation"]
             self._watches.setdefault((path, watch.incarnation), []).append(watch)
             early = self._early.get((path, watch.incarnation))
             if early is not None:
                 self._end(early)
         else:
-            reason = outcome.get("reason") if isinstance(outcome, dict) else None
-            self._tell(watch, Ended(path, "", reason or f"not running: nothing runs at {path}"))
+            watch.incarnation = said.get("incarnation", "")
+            reason = said.get("reason") or f"not running: nothing runs at {path}"
+            self._tell(watch, Ended(path, watch.incarnation, reason, bool(said.get("well"))))
+        watch.bell.ring()
         self._asking[path] -= 1
         if not self._asking[path]:
             del self._asking[path]
@@ -82,6 +88,14 @@ class Monitors:
         if message.path in self._asking:
             self._early[message.path, message.inc] = ended
         self._end(ended)
+
+    def join(self, watch: Watch, other: Watch) -> None:
+        """``watch`` is for the incarnation that ``other`` is for, which the host tells of already."""
+        watch.incarnation, watch.is_answered = other.incarnation, True
+        if other.ended is not None:
+            self._tell(watch, other.ended)
+        else:
+            self._watches.setdefault((watch.path, watch.incarnation), []).append(watch)
 
     def cancel(self, watch: Watch) -> bool:
         """Nobody wants DOWN of ``watch`` any more. True if that was the last one for its incarnation."""
@@ -116,6 +130,7 @@ class Monitors:
             watch.on_end(ended)
         elif self._keeps_untaken and not watch.is_taken:
             self._untaken.append(watch)
+        watch.bell.ring()
 
 
 class AsyncMonitor:
@@ -143,7 +158,7 @@ class AsyncMonitor:
     async def wait(self, timeout: float | None = None) -> Ended | None:
         """Until it has ended; None if ``timeout`` seconds, or the time of this turn's caller, pass first."""
         watch = self._watch
-        await self._kin.until(lambda: watch.ended is not None, self._kin.patience(timeout))
+        await self._kin.until(lambda: watch.ended is not None, self._kin.patience(timeout), watch.bell)
         return self.ended
 
     def cancel(self) -> None:

@@ -14,15 +14,18 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
+from agenthost.agent.bell import Bell
 from agenthost.agent.children import AsyncChild, Birth, Child, How, end_all
 from agenthost.agent.context import LONGEST_S, within
 from agenthost.agent.kin import Kin, finish
-from agenthost.agent.monitor import Ended, Watch
+from agenthost.agent.monitor import Ended
 from agenthost.agent.wanted import What, wanted
 from agenthost.errors import AgenthostError, Down, HandlerFailed, TimedOut, UsageError
 from agenthost.transport.caller import Call
 
 NEW, OPEN, OVER = range(3)
+_LATE_S = 10.0
+"""How long Down of a child that had ended before may take, repetitions included, while the host answers."""
 
 
 class AsyncScope:
@@ -34,7 +37,7 @@ class AsyncScope:
         self._deadline: float | None = None
         self._outer: float | None = None
         self._births: list[Birth] = []
-        self._watches: list[Watch] = []
+        self._failing = Bell()
         self._incarnations: dict[str, str] = {}
         """Of its children, by path: a name may be used again."""
         self._excused: set[str] = set()
@@ -60,12 +63,18 @@ class AsyncScope:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         within.set(self._outer)
+        if self._state == OPEN:
+            self._kin.look()  # what has failed by now counts
         is_over, self._state = self._state == OVER, OVER
         problem: AgenthostError | None = None
         if error is None or isinstance(error, AgenthostError):
             # the end of a child by the host's clock is our own time's, and so is a call that could not be made any more
             problem = None if is_over else self._problem() if error is None else self._overdue()
-        await self._end_all("stop" if error is None and problem is None else "kill")
+        births, well = self._births.copy(), error is None and problem is None
+        await self._end_all("stop" if well else "kill")
+        if well and not is_over:
+            await self._judge_late(births)
+            problem = self._problem() if self._failure is not None else None
         if problem is not None and not isinstance(error, TimedOut):
             raise problem from error
 
@@ -81,22 +90,20 @@ class AsyncScope:
         """As ``ctx.start``; the child ends with the block."""
         await self._check("start")
         thing = wanted(what, name, args, keys)
-        birth = Birth(self._kin, thing, self._deadline)
+        birth = Birth(self._kin, thing, self._deadline, self._heard)
         self._births.append(birth)
         try:
             incarnation = await birth.wait_ready(self._kin.limit(timeout))
-        except AgenthostError:
+            self._incarnations[birth.path] = incarnation
+            return AsyncChild(self._kin, birth, incarnation, self)
+        except BaseException as error:  # also a cancelled task, a signal's handler: nobody would know of the child
+            self._kin.monitors.cancel(birth.watch)  # its end is ours; no Forget: its Down is seen and dropped
             await end_all(self._kin, [birth], "kill")
             if birth in self._births:
                 self._births.remove(birth)
-            await self._raise_overdue()
+            if isinstance(error, AgenthostError):
+                await self._raise_overdue()
             raise
-        self._incarnations[birth.path] = incarnation
-        if thing.spec.get("restart", "temporary") == "temporary":
-            watch = Watch(birth.path, self._heard)
-            self._watches.append(watch)
-            self._kin.watch(watch)
-        return AsyncChild(self._kin, birth.path, incarnation, self)
 
     async def call(self, path: str, body: Any, timeout: float | None) -> Any:
         """Behind ``child.call``."""
@@ -139,6 +146,7 @@ class AsyncScope:
         calls: list[Call] = []
         left = len(wishes)
         first: AgenthostError | None = None
+        bell = Bell()
 
         def heard(call: Call) -> None:
             nonlocal left, first
@@ -147,15 +155,19 @@ class AsyncScope:
                 first = call.outcome if first is None else first
                 if isinstance(call.outcome, Down | HandlerFailed):
                     self.excuse(call.link.path)
+            if not left or first is not None:
+                bell.ring()
 
         why = "interrupted"
+        self._failing.hang(bell.ring)
         try:
             for path, body in wishes:
                 calls.append(kin.call(path, body, deadline, heard))
-            await kin.until(lambda: not left or first is not None or self._failure is not None, deadline)
+            await kin.until(lambda: not left or first is not None or self._failure is not None, deadline, bell)
             why = "its time is over" if first is None else "another call failed"
             has_failed = first is None and left > 0 and self._failure is not None
         finally:
+            self._failing.unhang(bell.ring)
             for call in calls:
                 if call.outcome is None:
                     kin.abandon(call, why)
@@ -167,8 +179,22 @@ class AsyncScope:
     # ---- what goes wrong
 
     def _heard(self, ended: Ended) -> None:
+        if self._state != OVER:  # then it is ended by us
+            self._judge(ended)
+
+    def _judge(self, ended: Ended) -> None:
         if self._failure is None and not ended.well and ended.incarnation and ended.incarnation not in self._excused:
             self._failure = ended
+            self._failing.ring()
+
+    async def _judge_late(self, births: list[Birth]) -> None:
+        """Who had ended before the block did, though that was not yet heard here."""
+        for birth in births:
+            if birth.had_ended and birth.is_temporary:
+                watch = birth.watch
+                await self._kin.until(lambda w=watch: w.ended is not None, time.monotonic() + _LATE_S, watch.bell)  # type: ignore[misc]
+                if watch.ended is not None:
+                    self._judge(watch.ended)
 
     def _overdue(self) -> TimedOut | None:
         if self._deadline is None or time.monotonic() < self._deadline:
@@ -213,9 +239,6 @@ class AsyncScope:
 
     async def _end_all(self, how: How) -> None:
         """Several tasks may come here; each returns when all is gone."""
-        for watch in self._watches:
-            self._kin.monitors.cancel(watch)  # no Forget: it ends, and its Down is then seen and dropped
-        self._watches.clear()
         await end_all(self._kin, self._births, how)
         self._births.clear()
 

@@ -9,6 +9,7 @@ another thing, and would be wrong in silence.
 
 from __future__ import annotations
 
+import functools
 import io
 import threading
 import types
@@ -142,6 +143,13 @@ def _parts(what: Any) -> Iterator[tuple[str, str, Any]]:
         yield "function", what.__func__.__name__, what.__func__
     elif isinstance(what, types.FunctionType):
         yield from _parts_of_function(what)
+    elif isinstance(what, functools.partial):
+        yield "function", getattr(what.func, "__name__", _kind(what.func)), what.func
+        for number, value in enumerate(what.args):
+            yield "argument", str(number), value
+        for name, value in what.keywords.items():
+            yield "argument", name, value
+        yield from _attributes(what)
     elif isinstance(what, type):
         for name, value in vars(what).items():
             if name in ("__dict__", "__weakref__", "_abc_impl"):
@@ -155,8 +163,19 @@ def _parts(what: Any) -> Iterator[tuple[str, str, Any]]:
         for number, value in enumerate(what):
             yield "item", str(number), value
     else:
-        for name, value in getattr(what, "__dict__", {}).items():
-            yield "attribute", name, value
+        yield from _attributes(what)
+
+
+def _attributes(what: Any) -> Iterator[tuple[str, str, Any]]:
+    for name, value in getattr(what, "__dict__", {}).items():
+        yield "attribute", name, value
+    for kind in type(what).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            is_private = name.startswith("__") and not name.endswith("__")
+            real = f"_{kind.__name__.lstrip('_')}{name}" if is_private else name
+            if name not in ("__dict__", "__weakref__") and hasattr(what, real):
+                yield "attribute", name, getattr(what, real)
 
 
 def _parts_of_function(function: types.FunctionType) -> Iterator[tuple[str, str, Any]]:
@@ -201,7 +220,7 @@ def _too_large(what: Any, size: int, most_bytes: int) -> UsageError:
 def _sized_parts(what: Any) -> Iterator[tuple[str, str, Any]]:
     """Variables of a function, or of the methods of a class, and a class's attributes."""
     for role, name, value in _parts(what):
-        if role == "method":
+        if role == "method" or (isinstance(what, functools.partial) and role == "function"):
             yield from _parts(value)
         elif role != "function":
             yield role, name, value
@@ -219,6 +238,8 @@ def _kind(value: Any) -> str:
 
 
 def _place(what: Any) -> str:
+    if isinstance(what, functools.partial):
+        return f"partial of {_place(what.func)}"
     function: Callable[..., Any] = getattr(what, "__func__", what)
     code = getattr(function, "__code__", None)
     if code is not None:

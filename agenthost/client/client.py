@@ -35,6 +35,7 @@ PATIENCE_S = 5.0
 SIDE_BY_SIDE = 200
 """So many requests are under way at a time: each is repeated until it is answered, and the router limits rates."""
 PING = "ping"
+PING_S = 2.0
 """An op that any host answers, if only by refusing it."""
 
 
@@ -54,7 +55,7 @@ class Client:
         self._links = Links(self._context, self._caller, self._look, self._say)
         self._answers: dict[int, deque[control.Response | control.Refused]] = {}
         self._heard_at = 0.0
-        self._pinged_at = 0.0
+        self._pinged_at, self._ping = 0.0, 0
 
     def __enter__(self) -> Self:
         return self
@@ -174,7 +175,7 @@ class Client:
         while not is_there():
             now = time.monotonic()
             if deadline is not None and now >= deadline:
-                raise TimedOut(f"cannot get an answer from {what}: nothing came in {deadline - began:g} s")
+                raise TimedOut(f"cannot get an answer from {what}: nothing came in {deadline - began:.4g} s")
             if now - self._heard_at >= self.patience_s:
                 raise NoHost(
                     f"cannot reach the host at {self.endpoint}: it has not answered for {self.patience_s:g} s",
@@ -185,10 +186,15 @@ class Client:
             self._listen(next_look if deadline is None else min(next_look, deadline), link)
 
     def _ping_if_silent(self, now: float) -> None:
-        share_s = self.patience_s / 4
+        share_s = min(self.patience_s / 4, PING_S)
         if now - self._heard_at >= share_s and now - self._pinged_at >= share_s:
-            self._pinged_at = now
-            self._control.try_send(encode(control.Request(id=self._caller.new_id(), op=PING)))
+            self._pinged_at, self._ping = now, self._caller.new_id()
+            self._control.try_send(encode(control.Request(id=self._ping, op=PING)))
+
+    def _pong(self, boot: int) -> None:
+        """Whom an earlier life of the host had started has ended with it, and nobody could tell."""
+        for link in self._caller.of_other_boots(boot):
+            self._links.down(link.path, link.inc, "its host has ended, and was started again", self._heard_at)
 
     def _listen(self, until: float, link: Link | None) -> None:
         """Act on what arrives first, at ``until`` the latest."""
@@ -220,6 +226,8 @@ class Client:
                     self._answers[message.id].append(message)
                 elif isinstance(message, control.Refused):
                     self._caller.refused(message)
+                elif message.id == self._ping and isinstance(message.result, int):
+                    self._pong(message.result)
             elif isinstance(message, control.Found):
                 self._control.answered(message.id)
                 self._caller.found(message)

@@ -102,12 +102,13 @@ MAY = Section(
             "start",
             ListOf(Text(r"[^\u0000]+", "pattern"), "list of patterns"),
             "Globs, of which one must match: the agent (short name, `module:Class` or `path/file.py:Class`, the path "
-            "relative to the folder of the config or absolute), the first word of a command, or `function` for code "
-            "that is sent.",
+            "relative to the folder of the config or absolute), the program of a command, or `function` for code "
+            "that is sent. `*` stands for `/`, too. A program with `/` is its path without `.` and `..`, one without "
+            "is that word; where the child sets another `PATH`, the path of what is found there.",
             '["*"]',
         ),
         Key("children", Whole(0), "Children at one time, with all that they start themselves.", "100"),
-        Key("depth", Whole(0), "1: its children may start none.", "3"),
+        Key("depth", Whole(0, 32), "1: its children may start none. A supervisor that it starts is a level too.", "3"),
         Key("limits", LIMITS, "What the limits of all of them may add up to; each must then have that limit.", "none"),
     ),
 )

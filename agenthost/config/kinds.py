@@ -144,7 +144,7 @@ class Whole:
 
     @property
     def words(self) -> str:
-        return f"whole number from {self.least}"
+        return f"whole number from {self.least}" + (f" to {self.most}" if self.most < 2**31 - 1 else "")
 
     def read(self, node: Node, where: str, reading: Reading) -> int:
         value = node.value() if isinstance(node, Scalar) else None

@@ -11,6 +11,9 @@ from agenthost.errors import ConfigError
 MAX_PROBLEMS = 200
 """More are counted, not shown: a file of another kind would give one per line."""
 
+LONGEST_SLIP = 100
+"""Characters; what is longer is no slip of a word, and takes long to compare."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
@@ -51,7 +54,7 @@ class Refused(Exception):
 def nearest(word: str, known: Iterable[str]) -> str:
     """``did you mean 'restart'?``, or the list of what there is if nothing is near and the list is short."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6) if len(word) <= LONGEST_SLIP else []
     if close:
         return f"did you mean {close[0]!r}?"
     return f"one of: {', '.join(names)}" if 0 < len(names) <= 40 else ""

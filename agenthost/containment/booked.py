@@ -92,6 +92,12 @@ class BookedCell(ABC):
         inner = [pid for cell in list(self.nested.values()) for pid in cell.members()]
         return [one.pid for one in self.own()] + inner
 
+    def own_members(self) -> list[int]:
+        return [one.pid for one in self.own()]
+
+    def has_nested(self) -> bool:
+        return bool(self.nested)
+
     def is_empty(self) -> bool:
         return self._pulse() is None
 
@@ -106,6 +112,9 @@ class BookedCell(ABC):
 
     def cpu_s(self) -> float:
         return measure.cpu_s(self.members())
+
+    def own_cpu_s(self) -> float:
+        return measure.cpu_s(self.own_members())
 
     def let_others_first(self, on: bool) -> None:
         """It is no group."""

@@ -62,6 +62,11 @@ class Cell(Protocol):
     def members(self) -> list[int]:
         """Pids as the host sees them, zombies not counted."""
 
+    def own_members(self) -> list[int]:
+        """Those without the members of cells nested in it."""
+
+    def has_nested(self) -> bool: ...
+
     def is_empty(self) -> bool: ...
 
     def watch_empty(self, callback: Callable[[], None]) -> None:
@@ -71,6 +76,9 @@ class Cell(Protocol):
 
     def cpu_s(self) -> float | None:
         """That of ``usage``, at less cost: it is asked of a hundred cells a second."""
+
+    def own_cpu_s(self) -> float | None:
+        """Without that of cells nested in it. What counts ended processes too changes when the first of those comes."""
 
     def let_others_first(self, on: bool) -> None:
         """Where the cell is scheduled as a group of its own, what its threads do counts inside of it alone: then the

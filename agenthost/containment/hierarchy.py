@@ -149,10 +149,11 @@ def subfolders(folder: str) -> list[str]:
         raise
 
 
-def processes(folder: str) -> list[int]:
-    """Living processes in the folder and all below it. Those of an outer PID namespace read 0 and are left out."""
+def processes(folder: str, without: frozenset[str] = frozenset()) -> list[int]:
+    """Living processes in the folder and all below it, but for the folders ``without`` and what is below those. Those
+    of an outer PID namespace read 0 and are left out."""
     found = []
-    for one in (folder, *subfolders_deep(folder)):
+    for one in (folder, *subfolders_deep(folder, without)):
         try:
             found += [int(pid) for pid in read(f"{one}/cgroup.procs").split() if pid != "0"]
         except OSError as error:
@@ -161,11 +162,11 @@ def processes(folder: str) -> list[int]:
     return found
 
 
-def subfolders_deep(folder: str) -> list[str]:
+def subfolders_deep(folder: str, without: frozenset[str] = frozenset()) -> list[str]:
     """All folders below, parents first."""
-    found = subfolders(folder)
+    found = [one for one in subfolders(folder) if one not in without]
     for one in found:  # grows while it is walked
-        found += subfolders(one)
+        found += [below for below in subfolders(one) if below not in without]
     return found
 
 

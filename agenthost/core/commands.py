@@ -43,9 +43,9 @@ def command(turn: Turn, wanted: Command) -> None:
         case "kill":
             _kill(turn, node, wanted)
         case "freeze":
-            _freeze_all(turn, node, wanted, freeze, "can be frozen: what runs and is not ending")
+            _freeze_all(turn, node, wanted, freeze, "frozen", "can be frozen: what runs and is not ending")
         case "thaw":
-            _freeze_all(turn, node, wanted, thaw, "is frozen")
+            _freeze_all(turn, node, wanted, thaw, "thawed", "is frozen")
 
 
 def _start(turn: Turn, node: AnyNode, wanted: Command) -> None:
@@ -109,7 +109,7 @@ def _kill(turn: Turn, node: AnyNode, wanted: Command) -> None:
 
 
 def _freeze_all(
-    turn: Turn, node: AnyNode, wanted: Command, do_it: Callable[[Turn, Worker], bool], what_could: str
+    turn: Turn, node: AnyNode, wanted: Command, do_it: Callable[[Turn, Worker], bool], done_word: str, could: str
 ) -> None:
     """``do_it`` to all below. To say it again does no harm; where there is nobody it is an error."""
     if frozen := frozen_above(node):
@@ -119,9 +119,9 @@ def _freeze_all(
     workers = [worker for worker in workers_at(node) if worker.alive]
     done = sum(do_it(turn, worker) for worker in workers)
     if done or any(worker.frozen_at is not None for worker in workers):
-        _answer(turn, wanted, f"{done} of {len(workers)} agents" if len(workers) > 1 else "done")
+        _answer(turn, wanted, f"{done_word}: {done} of {len(workers)}" if len(workers) > 1 else done_word)
     else:
-        _answer(turn, wanted, f"nothing at {node.path} {what_could}", error="not_running")
+        _answer(turn, wanted, f"nothing at {node.path} {could}", error="not_running")
 
 
 def add(turn: Turn, wanted: Add) -> None:

@@ -33,8 +33,13 @@ def plan(old: SupervisorSpec, new: SupervisorSpec) -> list[Change]:
 
 def _supervisor(path: str, old: SupervisorSpec, new: SupervisorSpec) -> Iterator[Change]:
     changed = [(old, new, name) for name in _changed(old, new, {"children", "template"})]
-    yield _in_place(path, [*changed, *_of_template(old.template, new.template)])
+    yield _in_place(path, changed)
+    if members := _of_template(old.template, new.template):
+        yield Change(path, "live", f"members, from the next start of each: {_in_place(path, members).why}")
     before = {child.name: child for child in old.children}
+    kept = [child.name for child in new.children if child.name in before]
+    if kept != [name for name in before if name in kept]:
+        yield Change(path, "live", f"the order of its children: {', '.join(kept)}")
     for child in new.children:
         below = path.rstrip("/") + "/" + child.name
         known = before.pop(child.name, None)

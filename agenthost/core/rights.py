@@ -13,6 +13,9 @@ from fnmatch import fnmatchcase
 from agenthost.core.birth import Limits, May
 from agenthost.errors import NotPermitted
 
+LONGEST_SHOWN, MOST_LISTED = 200, 10
+"""Characters of a name or pattern in a refusal, and patterns."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -31,13 +34,28 @@ class Owner:
     may: May
     below: tuple[Limits, ...] = ()
     is_configured: bool = True
+    between: int = 0
+    """Supervisors between it and whom it has started of the owners."""
 
 
-def refusal(asked: Sequence[Asked], owners: Sequence[Owner]) -> NotPermitted | None:
-    """None: it may. ``owners`` begin with the asker; all of ``asked`` are started together, or none."""
+def refusal(asked: Sequence[Asked], owners: Sequence[Owner], levels: int = 1) -> NotPermitted | None:
+    """None: it may. ``owners`` begin with the asker; all of ``asked`` are started together, or none. ``levels``: 2 for
+    a supervisor with workers."""
     asker = owners[0]
-    for depth, owner in enumerate(owners, start=1):
+    depth = levels
+    for owner in owners:
+        depth += owner.between + (owner is not asker)
         for said, do, key in _reasons(asked, asker, owner, depth):
+            return NotPermitted(f"not permitted: {said}", hint=f"{do} may.{key}{_place(owner, asker)}")
+    return None
+
+
+def refusal_of_crowd(number: int, owners: Sequence[Owner]) -> NotPermitted | None:
+    """Of so many together, whatever they are: before that is read."""
+    asker = owners[0]
+    for owner in owners:
+        if number > owner.may.children:
+            said, do, key = _too_many(number, asker, owner)
             return NotPermitted(f"not permitted: {said}", hint=f"{do} may.{key}{_place(owner, asker)}")
     return None
 
@@ -47,8 +65,8 @@ def _reasons(asked: Sequence[Asked], asker: Owner, owner: Owner, depth: int) -> 
     may = owner.may
     for one in asked:
         if not any(fnmatchcase(name, pattern) for name in one.names for pattern in may.start):
-            wish = f"asked for {one.names[0]!r}"
-            patterns = list(may.start)
+            wish = f"asked for {_short(one.names[0])}"
+            patterns = _listed(may.start)
             said = (
                 f"{owner.path} may start {patterns} and {wish}"
                 if owner is asker
@@ -58,14 +76,17 @@ def _reasons(asked: Sequence[Asked], asker: Owner, owner: Owner, depth: int) -> 
     if depth > may.depth:
         whose = "may start none" if may.depth == 0 else f"may have children {may.depth} deep"
         yield f"{asker.path} asked for a child {depth} below {owner.path}, which {whose}", "raise", "depth"
-    there = len(owner.below)
-    if there + len(asked) > may.children:
-        has = f"{owner.path} may have {may.children} children, with all below them; it has {there}"
-        yield f"{has} and {asker.path} asked for {len(asked)} more", "end some, or raise", "children"
+    if len(owner.below) + len(asked) > may.children:
+        yield _too_many(len(asked), asker, owner)
     for field in fields(Limits):
         most = getattr(may.limits, field.name)
         if most is not None:
             yield from _sum(asked, owner, field.name, most)
+
+
+def _too_many(number: int, asker: Owner, owner: Owner) -> tuple[str, str, str]:
+    has = f"{owner.path} may have {owner.may.children} children, with all below them; it has {len(owner.below)}"
+    return f"{has} and {asker.path} asked for {number} more", "end some, or raise", "children"
 
 
 def _sum(asked: Sequence[Asked], owner: Owner, field: str, most: float) -> Iterator[tuple[str, str, str]]:
@@ -73,7 +94,7 @@ def _sum(asked: Sequence[Asked], owner: Owner, field: str, most: float) -> Itera
     for one in asked:
         if getattr(one.limits, field) is None:
             said = (
-                f"{one.names[0]!r} was asked for without limits.{word}, and what {owner.path} starts may have "
+                f"{_short(one.names[0])} was asked for without limits.{word}, and what {owner.path} starts may have "
                 f"{show(most)} together"
             )
             yield said, f"give it one, or take it out of {owner.path}'s", f"limits.{word}"
@@ -93,6 +114,16 @@ def _place(owner: Owner, asker: Owner) -> str:
     if not owner.is_configured:
         return f" where {owner.path} is started"
     return " in the config" if owner is asker else f" of {owner.path} in the config"
+
+
+def _short(text: str) -> str:
+    """An agent wrote it: a refusal is kept, and must not be as long as what was asked."""
+    return repr(text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "...")
+
+
+def _listed(patterns: Sequence[str]) -> str:
+    more = [f"and {len(patterns) - MOST_LISTED} more"] if len(patterns) > MOST_LISTED else []
+    return f"[{', '.join([*map(_short, patterns[:MOST_LISTED]), *more])}]"
 
 
 def _bytes(number: float) -> str:

@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from agenthost.config.agents import Agents
 from agenthost.config.births import COMMAND_AGENT, Usual
-from agenthost.config.plain import Noting, OwnCode, read_child
+from agenthost.config.plain import Noting, OwnCode, count_workers, read_child
 from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth, Limits
 from agenthost.core.life import Life
 from agenthost.core.reason import Reason
-from agenthost.core.rights import Asked, Owner, refusal
+from agenthost.core.rights import Asked, Owner, refusal, refusal_of_crowd
 from agenthost.core.spec import ChildSpec, Restart, WorkerSpec
 from agenthost.core.tree import AnyNode, State, Supervisor, Worker
 from agenthost.errors import AgenthostError, NotPermitted, NotRunning, Overloaded, UsageError, from_wire
@@ -66,6 +67,9 @@ class Children:
         self._agents = Agents(folder, lasting=True)
         self._last_op = 0
         self._open: dict[int, _Begun | _Ending] = {}
+        self._begins: Counter[int] = Counter()
+        self._ends: Counter[int] = Counter()
+        """How many of them are open, by the number of who asked."""
         self._timers: dict[str, tuple[AnyNode, asyncio.TimerHandle]] = {}
         """Path to (whose time it is, what ends it)."""
         self._clean_at = 64
@@ -74,23 +78,29 @@ class Children:
 
     def begin(self, owner: Incarnation, wanted: wish.Begin, done: Done) -> None:
         """Raises what is wrong with the wish; ``done`` is told what came of it."""
-        if sum(isinstance(one, _Begun) and one.owner == owner.n for one in self._open.values()) >= OPEN_BEGINS:
+        if self._begins[owner.n] >= OPEN_BEGINS:
             raise Overloaded(f"cannot start {wanted.name!r}: {OPEN_BEGINS} starts of {owner.path} are under way")
         if wanted.for_s is not None and not 0 < wanted.for_s < math.inf:
             raise UsageError(f"cannot start {wanted.name!r} for {wanted.for_s} s: it must be more than 0 and finite")
         above = self._state.nodes.get(owner.path)
         if not isinstance(above, Worker) or above.n != owner.n or above.life is not Life.READY:
             raise NotRunning(f"cannot start {wanted.name!r}: {owner.path} is ending")
+        owners = list(_owners(above))
+        crowd = count_workers(wanted.spec, max(one.may.children for one in owners))
+        if (refused := refusal_of_crowd(crowd, owners)) is not None:
+            raise refused
         spec, asked = self._read(above, wanted)
-        if (refused := refusal(asked, list(_owners(above)))) is not None:
+        if (refused := refusal(asked, owners, _levels(spec))) is not None:
             raise refused
         path = f"{above.path}/{wanted.name}"
         op = self._new_op()
-        self._open[op] = _Begun(owner.n, path, done)
-        self._tell(on.Add(op, above.path, wanted.name, spec, above.path))
-        node = self._state.nodes.get(path)
-        if node is not None and op in self._open and wanted.for_s is not None:
-            self._end_after(wanted.for_s, path, node)
+        self._ask(op, _Begun(owner.n, path, done))
+        try:
+            self._tell(on.Add(op, above.path, wanted.name, spec, above.path))
+        finally:  # another owner's error comes after all is done: its time is over all the same
+            node = self._state.nodes.get(path)
+            if node is not None and op in self._open and wanted.for_s is not None:
+                self._end_after(wanted.for_s, path, node)
 
     def end(self, owner: Incarnation, wanted: wish.End, done: Done) -> None:
         path = wanted.path
@@ -101,10 +111,14 @@ class Children:
             )
         node = self._state.nodes.get(path)
         if node is None:
-            done({"path": path, "text": "it had ended"})
+            done({"path": path, "text": "it had ended", "was_there": False})
             return
-        if sum(isinstance(one, _Ending) and one.owner == owner.n for one in self._open.values()) >= OPEN_ENDS:
+        if self._ends[owner.n] >= OPEN_ENDS:
             raise Overloaded(f"cannot end {path}: {OPEN_ENDS} ends that {owner.path} asked for are under way")
+        incarnation = self._present(path)
+        if incarnation is not None and incarnation.exited:  # and its cell is not empty yet
+            tell = done
+            done = lambda outcome: tell({**outcome, "was_there": False} if isinstance(outcome, dict) else outcome)  # noqa: E731
         self._end(node, owner.path, wanted.how, owner.n, done)
 
     def answered(self, effect: do.Answer) -> None:
@@ -112,6 +126,7 @@ class Children:
         asked = self._open.pop(effect.op, None)
         if asked is None:
             return
+        self._forget(asked)
         if isinstance(asked, _Ending):
             node = asked.node
             if self._state.nodes.get(node.path) is node and _owner(node) is not None:
@@ -129,6 +144,16 @@ class Children:
         for _, timer in self._timers.values():
             timer.cancel()
 
+    def _ask(self, op: int, asked: _Begun | _Ending) -> None:
+        self._open[op] = asked
+        (self._begins if isinstance(asked, _Begun) else self._ends)[asked.owner] += 1
+
+    def _forget(self, asked: _Begun | _Ending) -> None:
+        counted = self._begins if isinstance(asked, _Begun) else self._ends
+        counted[asked.owner] -= 1
+        if not counted[asked.owner]:
+            del counted[asked.owner]
+
     # ---- what is asked for
 
     def _read(self, owner: Worker, wanted: wish.Begin) -> tuple[ChildSpec, list[Asked]]:
@@ -142,25 +167,42 @@ class Children:
             spec = replace(spec, birth=replace(spec.birth, code=wanted.code, search_path=birth.search_path))
             return spec, [Asked(("function",), spec.birth.limits)]
         short = agents.short if isinstance(agents, Noting) else {}
-        return spec, [Asked(self._names(one.birth, short), one.birth.limits) for one in _workers(spec)]
+        return spec, [Asked(self._names(one.birth, short, birth), one.birth.limits) for one in _workers(spec)]
 
-    def _names(self, birth: Any, short: dict[str, str]) -> tuple[str, ...]:
-        """What a worker is, for the patterns of ``may.start``: never as it was written, for ``a/../b.py`` is b.py."""
+    def _names(self, birth: Any, short: dict[str, str], owner: AgentBirth) -> tuple[str, ...]:
+        """What a worker is, for the patterns of ``may.start``: never as it was written, for ``a/../b.py`` is b.py. A
+        program without ``/`` is its word, if it is looked for where the owner's are (PATH); else what it is there."""
         if not isinstance(birth, AgentBirth):
-            return (birth.argv[0],)
+            return self._program_names(birth.argv[0], dict(birth.env), birth.cwd, owner)
         if birth.agent == COMMAND_AGENT and birth.args.get("argv"):
-            return (birth.args["argv"][0],)
+            args = birth.args
+            return self._program_names(args["argv"][0], args["env"], args["cwd"], owner)
         names = [short[birth.agent]] if birth.agent in short else []
         if birth.agent.startswith(self._folder.rstrip("/") + "/"):
             names.append(os.path.relpath(birth.agent, self._folder))
         return (*names, birth.agent)
+
+    def _program_names(self, word: str, env: dict[str, str], cwd: str, owner: AgentBirth) -> tuple[str, ...]:
+        if "/" not in word:
+            path = env.get("PATH")
+            if path == dict(owner.env).get("PATH"):
+                return (word,)
+            places = [os.path.join(cwd, folder, word) for folder in (path or "").split(os.pathsep)]
+            found = next((one for one in places if os.access(one, os.X_OK) and os.path.isfile(one)), places[0])
+        else:
+            found = os.path.join(cwd, word)
+        # to the kernel, "link/.." is not where the link stands (path_resolution(7))
+        found = os.path.realpath(found) if ".." in found.split("/") else os.path.normpath(found)
+        if found.startswith(self._folder.rstrip("/") + "/"):
+            return (os.path.relpath(found, self._folder), found)
+        return (found,)
 
     # ---- ending
 
     def _end(self, node: AnyNode, by: str, how: str, owner: int, done: Done) -> None:
         """For good: who would be restarted is asked first, and then is not."""
         op = self._new_op()
-        self._open[op] = _Ending(owner, node, done)
+        self._ask(op, _Ending(owner, node, done))
         if how == "stop" or not node.alive or node.spec.restart is not Restart.TEMPORARY:
             self._tell(on.Command(op, "stop", node.path, by))
             op = self._new_op()
@@ -212,6 +254,13 @@ def _workers(spec: ChildSpec) -> Iterator[WorkerSpec]:
         yield from _workers(child)
 
 
+def _levels(spec: ChildSpec) -> int:
+    """1 for a worker, 2 for a supervisor with workers."""
+    if isinstance(spec, WorkerSpec):
+        return 1
+    return 1 + max(map(_levels, spec.children), default=0)
+
+
 def _owner(node: AnyNode) -> Worker | None:
     """Whose brood it belongs to, supervisors in between or not."""
     above: Supervisor | None = node.parent
@@ -225,11 +274,13 @@ def _owner(node: AnyNode) -> Worker | None:
 def _owners(asker: Worker) -> Iterator[Owner]:
     """The asker, who has started it, who has started that."""
     one: Worker | None = asker
+    below = asker
     while one is not None:
         owner = _owner(one)
         birth: AgentBirth = one.spec.birth
-        yield Owner(one.path, birth.may, tuple(_below(one)), is_configured=owner is None)
-        one = owner
+        between = max(0, below.path.count("/") - one.path.count("/") - 1)
+        yield Owner(one.path, birth.may, tuple(_below(one)), is_configured=owner is None, between=between)
+        below, one = one, owner
 
 
 def _below(node: AnyNode) -> Iterator[Limits]:

@@ -2,14 +2,14 @@
 
 Leaves to ``containment.pace`` what computing is, and to ``containment.precedence`` how the kernel is told. The rules:
 an idle machine costs one short look a second; a look at a busy one is bounded, whatever runs; nobody is starved for
-longer than two periods, nor again within ``HOLD_S``; and whose silence counts does not give way until he was heard.
+longer than two periods, nor again within ``HOLD_S``; whose silence counts does not give way until he was heard; and who
+has started others gives way, or not, without them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -48,6 +48,8 @@ class Suspect:
     """So many processes were changed; the next look goes on from there."""
     idle_looks: int = 0
     starved_looks: int = 0
+    changed: set[int] = field(default_factory=set)
+    """Processes of it that were made to give way."""
     clean: int = 0
     """So many processes in a row were found restored."""
 
@@ -132,12 +134,12 @@ class GivingWay:
             return
         if len(self._suspects) >= SUSPECTS:
             return
-        used = of.cell.cpu_s()
+        used = of.cell.own_cpu_s()
         if used is None:
             return
         before, of.cpu_seen_s = of.cpu_seen_s, used
         if used - before >= pace.MUCH_CPUS * fair * PERIOD_S:
-            times = pace.read_times(of.cell.members()[:THREADS_PER_CELL], THREADS_PER_CELL)
+            times = pace.read_times(of.cell.own_members()[:THREADS_PER_CELL], THREADS_PER_CELL)
             self._suspects[of.n] = Suspect(of, now, times)
 
     def _suspect_on(self, suspect: Suspect, fair: float, now: float) -> None:
@@ -147,7 +149,8 @@ class GivingWay:
         elif pace.begins_to_compute(period, fair):
             suspect.lowered = suspect.of.computing = True
             suspect.of.excused_at = now
-            suspect.of.cell.let_others_first(True)
+            if not suspect.of.cell.has_nested():  # its group is that of those it started, too
+                suspect.of.cell.let_others_first(True)
             suspect.spared = self._lower(suspect, members)
 
     def _judge(self, suspect: Suspect, fair: float, now: float) -> None:
@@ -163,11 +166,14 @@ class GivingWay:
             of.hold_until = now + of.hold_s
         if of.hold_until > now or suspect.idle_looks >= IDLE_LOOKS or is_ending(of) or of.doubt is not None:
             self._restore(suspect)
-        else:
-            self._lower(suspect, members)
+            return
+        if of.cell.has_nested():  # it has started somebody since
+            of.cell.let_others_first(False)
+        self._lower(suspect, members)
 
     def _measure(self, suspect: Suspect, now: float) -> tuple[pace.Period, list[int]]:
-        members = [] if suspect.of.let_go else suspect.of.cell.members()
+        members = [] if suspect.of.let_go else suspect.of.cell.own_members()
+        suspect.changed.intersection_update(members)
         # always the same ones: those of a fork bomb are alike
         after = pace.read_times(members[:THREADS_PER_CELL], THREADS_PER_CELL)
         period = pace.between(suspect.times, after, now - suspect.at)
@@ -177,8 +183,17 @@ class GivingWay:
     # ---- changing
 
     def _lower(self, suspect: Suspect, members: list[int]) -> set[int]:
-        """Children are born with it, so each is changed once, but for those that were born meanwhile."""
-        return set(itertools.chain.from_iterable(map(precedence.lower, self._some(suspect, members))))
+        """Children are born with it, so each is changed once, but for those that were born meanwhile. Returns threads
+        that gave way before; not for our own doing."""
+        some = self._some(suspect, members)
+        others = [one for one in (*self._suspects.values(), *self._restoring.values()) if one is not suspect]
+        before: set[int] = set()
+        for pid in some:
+            found = precedence.lower(pid)
+            if found and not any(pid in one.changed for one in others):
+                before |= found
+        suspect.changed.update(some)
+        return before
 
     def _restore(self, suspect: Suspect) -> None:
         self._suspects.pop(suspect.of.n, None)
@@ -189,7 +204,7 @@ class GivingWay:
 
     def _restore_on(self, suspect: Suspect) -> None:
         """Until all in a row were found restored: they may have forked meanwhile."""
-        members = [] if suspect.of.let_go else suspect.of.cell.members()
+        members = [] if suspect.of.let_go else suspect.of.cell.own_members()
         if not suspect.of.let_go:
             suspect.of.cell.let_others_first(False)
         for pid in self._some(suspect, members):

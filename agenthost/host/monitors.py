@@ -47,16 +47,19 @@ class Monitors:
         self._of: dict[int, dict[int, None]] = {}
         """An incarnation's number to those of who monitors it."""
 
+    def check(self, who: Incarnation, path: str) -> None:
+        """``Overloaded``: it does not answer what it is told, and may monitor nobody else."""
+        hearer = self._hearers.get(who.n)
+        if hearer is not None and len(hearer.unseen) >= UNSEEN:
+            raise Overloaded(f"cannot monitor {path}: {UNSEEN} Downs are not answered with Seen yet")
+
     def begin(self, who: Incarnation, whom: Incarnation) -> None:
-        """``Overloaded``: it does not answer what it is told."""
         hearer = self._hearers.setdefault(who.n, _Hearer(who))
-        if len(hearer.unseen) >= UNSEEN:
-            raise Overloaded(f"cannot monitor {whom.path}: {UNSEEN} Downs are not answered with Seen yet")
         hearer.of.add(whom.n)
         self._of.setdefault(whom.n, {})[who.n] = None
 
     def forget(self, who: Incarnation, incarnation: str) -> None:
-        """Also what was told and not yet heard."""
+        """What was told is said on until it is seen: calls to who was looked up as well may wait for it alone."""
         hearer = self._hearers.get(who.n)
         if hearer is None:
             return
@@ -64,9 +67,6 @@ class Monitors:
         n = int(number) if number.isdecimal() and len(number) < 20 else 0
         hearer.of.discard(n)
         self._of.get(n, {}).pop(who.n, None)
-        told = hearer.told.pop(incarnation, None)
-        if told is not None:
-            self.seen(who, told[0])
 
     def ended(self, incarnation: Incarnation, reason: Reason) -> set[bytes]:
         """Tell all who monitor it, and forget what it monitors itself. The peers that were told."""

@@ -33,6 +33,8 @@ REMEMBERED, REMEMBERED_BYTES = 4096, 4096
 class HostSelf(Protocol):
     """What operators ask of the host as a whole."""
 
+    boot: int
+
     def describe(self) -> dict[str, Any]: ...
 
     def own_processes(self) -> list[dict[str, Any]]: ...
@@ -114,7 +116,7 @@ class Operators:
     def _do(self, question: Question, wanted: ask.Operation, by: str) -> None:
         match wanted:
             case ask.Ping():
-                self._respond(question, None)
+                self._respond(question, self._host.boot)
             case ask.Status(paths=paths, members=members):
                 tree = self._status.rows(paths, members=members)
                 self._respond(question, {"host": self._host.describe(), "tree": tree})

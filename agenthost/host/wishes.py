@@ -24,8 +24,10 @@ from agenthost.protocol import wishes as wish
 from agenthost.protocol.codec import encode
 from agenthost.protocol.control import Refused, Request, Response
 
-REMEMBERED = 512
-"""Answers kept for one agent in case they were lost."""
+REMEMBERED, REMEMBERED_BYTES, REMEMBERED_IDS = 512, 256 * 1024, 4096
+"""Answers kept for one agent in case they were lost, their sum, and numbers of requests that will not be done again."""
+LONGEST_WHY = 10_000
+"""Characters of a refusal: it may quote what was asked, which can be a whole message."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,9 @@ class _Asker:
     """What one incarnation has asked."""
 
     answers: OrderedDict[int, bytes] = field(default_factory=OrderedDict)
+    answers_bytes: int = 0
+    done: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    """Numbers of what was answered; longer than the answers."""
     under_way: set[int] = field(default_factory=set)
     monitored: dict[int, str] = field(default_factory=dict)
     """Number of a request that is remembered to the incarnation it was about."""
@@ -67,6 +72,9 @@ class Wishes:
             return
         if request.id in asker.under_way:
             return
+        if request.id in asker.done:
+            self._send(incarnation.peer, _lost(request.id))
+            return
         asker.under_way.add(request.id)
         try:
             self._do(incarnation, request.id, wish.read_wish(request.op, request.args))
@@ -89,6 +97,9 @@ class Wishes:
 
     def _do(self, incarnation: Incarnation, id: int, wanted: wish.Wish) -> None:
         match wanted:
+            case wish.Begin(monitor=True):
+                self.monitors.check(incarnation, wanted.name)
+                self.children.begin(incarnation, wanted, lambda outcome: self._begun(incarnation, id, outcome))
             case wish.Begin():
                 self.children.begin(incarnation, wanted, lambda outcome: self._answer(incarnation, id, outcome))
             case wish.End():
@@ -102,11 +113,27 @@ class Wishes:
                 # Long, and can be looked at again: what was lost is asked again.
                 self._answer(incarnation, id, self.groups.members(group), keep=False)
 
+    def _begun(self, who: Incarnation, id: int, outcome: Any) -> None:
+        """It is up, or is not: what ends it from here on is told, after the answer."""
+        whom = self._present(outcome["path"]) if isinstance(outcome, dict) else None
+        asker = self._askers.get(who.n)
+        if isinstance(outcome, dict) and (whom is None or whom.exited):
+            node = self._state.nodes.get(outcome["path"])
+            if not isinstance(node, Supervisor):
+                reason = node.reason if node is not None else None
+                words = reason.words() if reason else f"not running: {self._why_not(outcome['path'])}"
+                outcome |= {"reason": words, "well": reason is not None and reason.well}
+        elif whom is not None and asker is not None:
+            self.monitors.begin(who, whom)
+            asker.monitored[id] = whom.name
+        self._answer(who, id, outcome)
+
     def _monitor(self, who: Incarnation, id: int, path: str) -> None:
         whom = self._present(path)
         if whom is None or whom.exited:
             self._answer(who, id, {"incarnation": "", "reason": f"not running: {self._why_not(path)}"})
             return
+        self.monitors.check(who, path)
         self.monitors.begin(who, whom)
         self._askers[who.n].monitored[id] = whom.name
         self._answer(who, id, {"incarnation": whom.name, "reason": ""})
@@ -126,18 +153,34 @@ class Wishes:
         return is_its and not incarnation.exited
 
     def _answer(self, incarnation: Incarnation, id: int, outcome: Any, *, keep: bool = True) -> None:
-        """Nobody is told who has ended meanwhile."""
+        """Nobody is told who has ended meanwhile, nor anybody twice: after an error of another owner of effects, what
+        was begun may still come to its end."""
         asker = self._askers.get(incarnation.n)
-        if asker is None or incarnation.peer is None:
+        if asker is None or incarnation.peer is None or id not in asker.under_way:
             return
         frame = (
-            encode(Refused(id=id, code=outcome.code, why=outcome.message, hint=outcome.hint))
+            encode(Refused(id=id, code=outcome.code, why=_cut(outcome.message), hint=outcome.hint))
             if isinstance(outcome, AgenthostError)
             else encode(Response(id=id, result=outcome))
         )
         asker.under_way.discard(id)
         if keep:
             asker.answers[id] = frame
-        while len(asker.answers) > REMEMBERED:
-            asker.monitored.pop(asker.answers.popitem(last=False)[0], None)
+            asker.answers_bytes += len(frame)
+            asker.done[id] = None
+        while len(asker.answers) > REMEMBERED or asker.answers_bytes > REMEMBERED_BYTES:
+            number, oldest = asker.answers.popitem(last=False)
+            asker.answers_bytes -= len(oldest)
+            asker.monitored.pop(number, None)
+        while len(asker.done) > REMEMBERED_IDS:
+            asker.done.popitem(last=False)
         self._send(incarnation.peer, frame)
+
+
+def _lost(id: int) -> bytes:
+    why = f"cannot answer request {id} again: it was answered, and what was said is not kept any more"
+    return encode(Refused(id=id, code=AgenthostError.code, why=why, hint="look at what there is, then ask anew"))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_WHY else text[: LONGEST_WHY - 3] + "..."

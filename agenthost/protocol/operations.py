@@ -19,7 +19,7 @@ class Operation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Ping(Operation, frozen=True, kw_only=True):
-    """Is anybody there? Nil, at once."""
+    """Is anybody there? At once, the boot number of the host: an incarnation "boot.n" of another has ended."""
 
 
 class Status(Operation, frozen=True, kw_only=True):

@@ -21,17 +21,19 @@ class Begin(Wish, frozen=True, kw_only=True):
     """Start a child below the asker, named ``name``. ``spec`` has the keys that a child has in the config, but for
     ``name``; ``restart`` is temporary unless it says otherwise. ``code``: a class or function as dill wrote it, instead
     of ``agent`` in ``spec``. After ``for_s`` seconds it is killed. Answered when it is ready: a map with ``path``
-    and ``incarnation``."""
+    and ``incarnation``. With ``monitor`` Down tells of the end of that incarnation, after the answer; if it has ended
+    by then, the map has ``reason`` and ``well`` and no Down follows."""
 
     name: str
     spec: dict[str, Any] = {}
     code: bytes = b""
     for_s: float | None = None
+    monitor: bool = False
 
 
 class End(Wish, frozen=True, kw_only=True):
     """End something below the asker: climb the ladder, or KILL at once. Answered when its cell is empty; a map with
-    ``path`` and ``text``, how far the ladder was climbed."""
+    ``path`` and ``text``, how far the ladder was climbed; with ``was_there`` False if there was nothing any more."""
 
     path: str
     how: Literal["stop", "kill"] = "stop"

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from agenthost.agent.asking import Asked
+from agenthost.agent.bell import Bell
 from agenthost.agent.context import Outcome
-from agenthost.agent.kin import Kin, Names, finish
+from agenthost.agent.kin import Births, Kin, Names, finish
 from agenthost.agent.monitor import Monitors
 from agenthost.errors import AgenthostError, TimedOut
 from agenthost.protocol import wishes
@@ -32,7 +33,7 @@ class HarnessKin(Kin):
         self.last_asked: dict[str, int] = {}
         self.until = self._until_async if member.is_async else self._until
         self._member, self._family = member, member.family
-        self._beginning: set[Asked] = set()
+        self.births = Births()
         self._turn = lambda: member.context
         self._number = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -42,11 +43,12 @@ class HarnessKin(Kin):
 
     def request(self, wish: wishes.Wish, on_answer: Callable[[Any], None] | None = None) -> Asked:
         asked = Asked(self._new_number(), on_answer)
-        self._carry_out(lambda: self._do(wish), lambda outcome: _answer(asked, outcome))
+        self._carry_out(lambda: self._do(wish), asked.answer)
         return asked
 
     def drop(self, asked: Asked) -> None:
-        self._beginning.discard(asked)
+        """It is carried out."""
+        asked.on_answer = None
 
     def _do(self, wish: wishes.Wish) -> Any:
         family = self._family
@@ -110,10 +112,10 @@ class HarnessKin(Kin):
 
     # ---- waiting
 
-    async def _until(self, ready: Callable[[], bool], deadline: float) -> bool:
+    async def _until(self, ready: Callable[[], bool], deadline: float, bell: Bell | None = None) -> bool:
         return ready()  # what can come true has come true
 
-    async def _until_async(self, ready: Callable[[], bool], deadline: float) -> bool:
+    async def _until_async(self, ready: Callable[[], bool], deadline: float, bell: Bell | None = None) -> bool:
         family = self._family
         family.news = family.news or asyncio.Event()
         try:
@@ -226,12 +228,6 @@ async def _exchange(kin: HarnessKin, wishes: list[tuple[str, Any]], deadline: fl
 
 async def _then(first: Awaitable[Any], rest: Callable[[Any], Any]) -> Any:
     return rest(await first)
-
-
-def _answer(asked: Asked, outcome: Any) -> None:
-    asked.outcome, asked.is_answered = outcome, True
-    if asked.on_answer is not None:
-        asked.on_answer(outcome)
 
 
 def _settle(call: Call, outcome: Any) -> None:

@@ -183,6 +183,14 @@ class Caller:
         link = self._links.get(path)
         return link if link is not None and link.state is not LOOKING and link.inc == inc else None
 
+    def of_other_boots(self, boot: int) -> list[Link]:
+        """Links to incarnations, "boot.n", of a life of the host that has ended."""
+        return [
+            link
+            for link in self._links.values()
+            if link.state is not LOOKING and link.inc.partition(".")[0] != str(boot)
+        ]
+
     def down(self, link: Link, reason: str) -> None:
         """The callee has ended: all that is not answered fails now."""
         path, inc = link.path, link.inc

@@ -19,6 +19,8 @@ class Family:
         self.log: list[wishes.Wish] = []
         self.refuse: dict[str, str] = {}
         """Names of children that are refused, with the code."""
+        self.overloaded = 0
+        """So many Ends are refused first."""
         self.slow: set[str] = set()
         """Names of children whose Begin is not answered, though they come up."""
         self.groups: dict[str, dict[str, bool]] = {}
@@ -72,8 +74,14 @@ class Family:
         hosted = self._host.spawn(agent, path, wish.spec.get("args"), code=wish.code)
         self._host.agents.append(hosted)
         self._begins[hosted.inc] = key
+        if wish.monitor:
+            hosted.watchers.add(key[0])
 
     def _end(self, key: tuple[bytes, int], wish: wishes.End) -> None:
+        if self.overloaded:
+            self.overloaded -= 1
+            self._refuse(key, "overloaded", "too many ends are under way")
+            return
         hosted = self._alive(wish.path)
         if hosted is None:
             self._refuse(key, "unknown_name", f"there is no {wish.path}")

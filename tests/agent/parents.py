@@ -153,6 +153,28 @@ class Parent(Clerk):
     def do_group(self, message: Message, ctx: Context, verb: str, body: Any) -> Any:
         return getattr(ctx.group("crew"), verb)(body)
 
+    def do_start_die_monitor(self, message: Message, ctx: Context) -> Any:
+        """Its end has been told before anybody monitors it; then twice more."""
+        child = ctx.start(Clerk)
+        child.send(["die"])
+        ctx.monitor(child.path).wait(20)
+        late = [child.monitor() for _ in range(2)]
+        return [child.incarnation, *([*one.wait(20)] for one in late)]
+
+    def do_stop_child(self, message: Message, ctx: Context) -> Any:
+        ctx.start(Echo, name="it").stop()
+
+    def do_fail_late(self, message: Message, ctx: Context) -> Any:
+        """It has ended when the block does; nothing of the host is heard in between."""
+        try:
+            with ctx.scope() as scope:
+                pid = scope.start(lambda message: os.getpid(), name="it").call()
+                os.kill(pid, signal.SIGKILL)
+                while os.path.exists(f"/proc/{pid}"):
+                    os.sched_yield()
+        except AgenthostError as error:
+            return [error.code, str(error)]
+
 
 class Plain(Parent):
     """Without ``on_down``."""
@@ -188,6 +210,37 @@ class AsyncParent(Agent):
         async with ctx.scope() as scope:
             children = await asyncio.gather(*(scope.start(Echo) for _ in range(count)))
             return await scope.gather([(child, number) for number, child in enumerate(children)])
+
+    async def do_cancelled_start(self, ctx: AsyncContext, name: str) -> Any:
+        """What is there of a child whose start was given up, while its block goes on."""
+        async with ctx.scope() as scope:
+            other = await scope.start(Echo)
+            task = asyncio.create_task(scope.start(Echo, name=name))
+            await asyncio.sleep(0.3)  # its Begin is under way, and is not answered
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            there = await ctx.monitor(f"{ctx.path}/{name}")
+            return [task.cancelled(), there.incarnation, await other.call("well")]
+
+    async def do_many_calls(self, ctx: AsyncContext, count: int) -> Any:
+        """How often who waits for one of so many calls has looked whether it has come."""
+        async with ctx.scope() as scope:
+            child = await scope.start(Echo)
+            kin, looks = ctx._desk._kin, 0  # type: ignore[attr-defined]
+            until = kin.until
+
+            async def counting(ready: Any, *rest: Any) -> bool:
+                def look() -> bool:
+                    nonlocal looks
+                    looks += 1
+                    return bool(ready())
+
+                return bool(await until(look, *rest))
+
+            kin.until = counting
+            said = await asyncio.gather(*(child.call(number) for number in range(count)))
+            looked, kin.until = looks, until
+            return [said == [*range(count)], looked]
 
     async def do_two_tasks_fail(self, ctx: AsyncContext) -> Any:
         """One child dies while two tasks wait for others: both get that error, when all are gone."""

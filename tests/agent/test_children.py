@@ -151,7 +151,50 @@ def test_all_tasks_in_a_scope_hear_of_its_failure_when_all_children_are_gone(hos
     assert host.family.children("/p") == []
 
 
+@both
+def test_an_end_that_the_host_puts_off_is_asked_for_again(host: FakeHost, client: Client, kind: str) -> None:
+    parent(host, kind)
+    host.family.overloaded = 4
+    assert client.call("/p", ["scope", 3]) == [0, 1, 2]
+    assert host.family.children("/p") == []
+    assert len(said(host, wishes.End)) == 7
+
+
+def test_a_child_that_is_stopped_is_stopped_though_the_host_puts_it_off(host: FakeHost, client: Client) -> None:
+    parent(host)
+    host.family.overloaded = 2
+    assert client.call("/p", ["stop_child"]) is None
+    assert host.family.children("/p") == []
+
+
+def test_a_start_whose_task_is_cancelled_leaves_no_child_in_the_block(host: FakeHost, client: Client) -> None:
+    parent(host, "AsyncParent")
+    host.family.slow.add("mine")
+    assert client.call("/p", ["cancelled_start", "mine"]) == [True, "", "well"]
+
+
+def test_a_child_that_has_ended_before_the_block_fails_it(host: FakeHost, client: Client) -> None:
+    parent(host)
+    code, text = client.call("/p", ["fail_late"])
+    assert code == "down" and "/p/it has ended (killed by the test)" in text
+
+
+def test_who_waits_for_one_of_many_calls_is_woken_for_its_own(host: FakeHost, client: Client) -> None:
+    parent(host, "AsyncParent")
+    is_right, looks = client.call("/p", ["many_calls", 200], timeout=60)
+    assert is_right and looks < 200 * 4
+
+
 # ---- monitors
+
+
+def test_begin_asks_to_hear_of_the_end_and_a_late_monitor_has_the_reason(host: FakeHost, client: Client) -> None:
+    parent(host)
+    incarnation, *ends = client.call("/p", ["start_die_monitor"], timeout=60)
+    assert ends == [["/p/clerk-1", incarnation, "killed by the test", False]] * 2
+    begin = said(host, wishes.Begin)[0]
+    assert isinstance(begin, wishes.Begin) and begin.monitor
+    assert len(said(host, wishes.Monitor)) == 1  # the path's
 
 
 @both

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import threading
 from collections.abc import Callable
@@ -111,6 +112,45 @@ def test_the_way_to_what_is_to_blame_is_told() -> None:
         return config
 
     assert "its variable 'inner', in it variable 'config', in it entry 'guard'" in refusal(lambda message: inner())
+
+
+def test_what_a_partial_holds_is_named(tmp_path: Path) -> None:
+    lock = threading.Lock()
+
+    def handler(what: Any, message: Any, *, more: Any = None) -> Any:
+        return message.body
+
+    def guarded(number: int, message: Any) -> Any:
+        return lock
+
+    line = handler.__code__.co_firstlineno
+    text = refusal(functools.partial(handler, lock))
+    assert f"handler at {__file__}:{line}: its argument '0' (a _thread.lock) cannot be pickled" in text
+    text = refusal(functools.partial(handler, 1, more={"guard": lock}))
+    assert "its argument 'more', in it entry 'guard' (a _thread.lock)" in text
+    assert "its function 'guarded', in it variable 'lock' (a _thread.lock)" in refusal(functools.partial(guarded, 1))
+    assert "its argument '0' (a bytes) with 200" in refusal(functools.partial(handler, b"l" * 200_000))
+    with AgentHarness(sent(functools.partial(handler, 1))) as agent:
+        assert agent.call(5) == 5
+
+
+def test_what_an_object_with_slots_holds_is_named() -> None:
+    class Base:
+        __slots__ = ("__own",)
+
+        def __init__(self, own: Any) -> None:
+            self.__own = own
+
+    class Pair(Base):
+        __slots__ = ("left", "right")
+        right: Any
+
+    for own, right in ((1, threading.Lock()), (threading.Lock(), 1)):
+        pair = Pair(own)
+        pair.right = right
+        name = "__own" if right == 1 else "right"
+        text = refusal(lambda message, pair=pair: pair)
+        assert f"its default argument 'pair', in it attribute '{name}' (a _thread.lock)" in text
 
 
 def test_default_arguments_globals_and_attributes_are_named() -> None:

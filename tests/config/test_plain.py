@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agenthost.config.agents import LASTING_SOURCE_BYTES, Agents
 from agenthost.config.births import Usual
-from agenthost.config.plain import Noting, OwnCode, read_child
+from agenthost.config.plain import Noting, OwnCode, count_workers, read_child
 from agenthost.config.problem import Refused
 from agenthost.core.birth import AgentBirth, Limits, May, ProgramBirth
 from agenthost.core.spec import ChildSpec, Restart, Shutdown, SupervisorSpec, WorkerSpec
@@ -129,7 +129,41 @@ def test_what_is_off_is_said_with_its_place(given: dict[Any, Any], said: str) ->
 
 def test_all_problems_are_told_at_once_but_not_thousands() -> None:
     assert refused({"command": "x", "a": 1, "limits": {"b": 2}}, "no good").count("\n") == 2
-    assert refused({"command": "x", **{f"k{n}": 1 for n in range(500)}}).splitlines()[-1] == "and 480 more problems"
+    lines = refused({"command": "x", **{f"k{n}": 1 for n in range(500)}}).splitlines()
+    assert len(lines) == 21 and lines[-1] == "and more problems"
+
+
+def test_reading_does_not_hold_up_the_host_whatever_is_wrong() -> None:
+    """In CPU time: a spec of thousands of slips costs what twenty cost."""
+    words = {f"memry{n}": 1 for n in range(4000)}
+    refs = {f"E{n}": "${HOMEX_OF_NOBODY}" for n in range(4000)}
+    for spec in ({"command": "x", **words}, {"command": "x", "limits": words}, {"command": "x", "env": refs}):
+        began = time.process_time()
+        assert refused(spec).endswith("and more problems")
+        assert time.process_time() - began < 0.15
+    assert "cannot be longer than 5000 values" in refused(
+        {"command": "x", "env": dict.fromkeys(map(str, range(6000)), 1)}
+    )
+    assert "cannot be longer than 16384 characters" in refused({"command": "x " * 10_000})
+    assert isinstance(read({"agent": "m:C", "args": {"all": list(range(10_000))}}), WorkerSpec), "args are not read"
+
+
+def test_what_is_wrong_is_not_echoed_in_full() -> None:
+    long = "x" * 700_000
+    for spec in ({"command": "x", long: 1}, {long: 1}, {"command": "x", "restart": long}, {"command": "x", long: b""}):
+        assert len(refused(spec)) < 2000
+    assert len(refused({"command": "x"}, long)) < 2000
+
+
+def test_workers_are_counted_before_they_are_read() -> None:
+    crew = {"children": [{"command": "x"}, {"children": [{"command": "x"}] * 3}]}
+    assert (count_workers({"command": "x"}, 100), count_workers(crew, 100)) == (1, 4)
+    assert count_workers({"children": [crew] * 1000}, 10) > 10
+
+
+def test_the_rights_of_a_child_are_at_most_32_deep() -> None:
+    said = refused({"agent": "m:C", "may": {"depth": 33}})
+    assert said == "spec.may.depth: cannot use 33; write a whole number from 0 to 32"
 
 
 def test_what_nests_without_end_is_refused() -> None:

@@ -26,10 +26,10 @@ def test_a_whole_subtree_freezes_at_once_with_what_its_agents_have_started() -> 
     world = World(supervisor("root", supervisor("crew", worker("a"), worker("b")), worker("other"))).boot()
     world.add("/crew/a", "sub", worker("sub", restart="temporary"))
     answer = world.command("freeze", "/crew")
-    assert answer is not None and answer.text == "3 of 3 agents"
+    assert answer is not None and answer.text == "frozen: 3 of 3"
     assert frozen(world) == ["/crew/a", "/crew/a/sub", "/crew/b"]
     answer = world.command("thaw", "/")
-    assert answer is not None and answer.text == "3 of 4 agents"
+    assert answer is not None and answer.text == "thawed: 3 of 4"
     assert frozen(world) == []
 
 
@@ -105,7 +105,7 @@ def test_one_that_waits_in_back_off_is_not_frozen_and_starts_unfrozen() -> None:
     world.crash("/a")
     world.crash("/a")
     answer = world.command("freeze", "/")
-    assert answer is not None and answer.text == "done" and frozen(world) == ["/b"]
+    assert answer is not None and answer.text == "frozen" and frozen(world) == ["/b"]
     world.pass_time(10)
     assert world.running() == ["/a", "/b"] and frozen(world) == ["/b"]
 

@@ -238,7 +238,15 @@ def test_a_plan_says_what_changes_in_the_template_of_a_pool() -> None:
     after = supervisor("root", pool("p", worker("any", birth=AgentBirth("m:B"), restart="temporary")))
     [change] = [one for one in plan(before, after) if one.what != "nothing"]
     assert (change.path, change.what) == ("/p", "live")
-    assert change.why == "restart permanent -> temporary, agent m:A -> m:B"
+    assert change.why == "members, from the next start of each: restart permanent -> temporary, agent m:A -> m:B"
+
+
+def test_a_plan_says_that_the_order_has_changed_and_only_then() -> None:
+    a, b, c = (worker(name) for name in "abc")
+    [change] = [one for one in plan(supervisor("root", a, b, c), supervisor("root", c, a, b)) if one.what != "nothing"]
+    assert (change.path, change.what, change.why) == ("/", "live", "the order of its children: c, a, b")
+    words = [one.why for one in plan(supervisor("root", a, b, c), supervisor("root", worker("d"), a, c))]
+    assert not [word for word in words if "order" in word]
 
 
 def test_what_becomes_of_another_kind_is_replaced() -> None:

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from agenthost.core.birth import Limits, May
-from agenthost.core.rights import Asked, Owner, refusal
+from agenthost.core.rights import Asked, Owner, refusal, refusal_of_crowd
 
 MIB = 2**20
 
@@ -121,3 +121,29 @@ def test_a_start_is_permitted_exactly_if_every_owner_permits_it() -> None:
                 assert (refusal([one(name, memory_bytes=memory)], owners) is None) == permitted  # type: ignore[arg-type]
                 counted += permitted
     assert counted > 50, "some are permitted at all"
+
+
+def test_supervisors_count_as_levels_those_that_are_started_and_those_in_between() -> None:
+    p = Owner("/p", May(depth=3))
+    assert refusal([one("x")], [p], levels=3) is None
+    assert "a child 4 below /p, which may have children 3 deep" in str(refusal([one("x")], [p], levels=4))
+    asker = Owner("/p/crew/a", May(), is_configured=False)
+    for between, refused in ((0, False), (1, False), (2, True)):
+        above = Owner("/p", May(depth=3), between=between)
+        assert (refusal([one("x")], [asker, above]) is not None) == refused
+    assert "a child 4 below" in str(refusal([], [p], levels=4)), "empty supervisors too"
+
+
+def test_a_crowd_is_refused_unread() -> None:
+    owners = [Owner("/p/a", May(children=50), is_configured=False), Owner("/p", May(children=10), (Limits(),))]
+    assert refusal_of_crowd(10, owners) is None
+    assert "/p may have 10 children, with all below them; it has 1 and /p/a asked for 11 more" in str(
+        refusal_of_crowd(11, owners)
+    )
+
+
+def test_a_refusal_is_not_as_long_as_what_was_asked() -> None:
+    long = "x" * 700_000
+    owners = [Owner("/p", May(start=(long,) * 50, limits=Limits(memory_bytes=1)))]
+    assert len(str(refusal([one(long)], owners))) < 4000
+    assert len(str(refusal([one(long)], [Owner("/p", May(limits=Limits(memory_bytes=1)))]))) < 1000

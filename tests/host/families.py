@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -128,6 +129,20 @@ class Parent(Worker):
                 return other.call({"do": "sleep", "s": body["s"]}, timeout=50)
         except AgenthostError as error:
             return {"code": error.code, "error": str(error), "children": _others()}
+
+    def quick_failures(self, body: Any, ctx: Any) -> Any:
+        """Programs that fail as soon as they run: what came of each block."""
+        said = []
+        for number in range(body["n"]):
+            try:
+                with ctx.scope() as scope:
+                    file = Path(f"{body['file']}-{number}")
+                    scope.start({"command": ["sh", "-c", f"echo $$ > {file}; exit {number + 1}"]})
+                    while not file.exists() or not (pid := file.read_text()) or Path("/proc", pid.strip()).exists():
+                        time.sleep(0.002)
+            except AgenthostError as error:
+                said.append([error.code, f"exit status {number + 1}" in str(error)])
+        return said
 
     def raise_in_scope(self, body: Any, ctx: Any) -> Any:
         with ctx.scope() as scope:
@@ -345,12 +360,15 @@ class Member(Worker):
     """Of a group: counts what it gets."""
 
     def handle(self, message: Any, ctx: Any) -> Any:
-        if isinstance(message.body, dict) and message.body.get("do") in ("sleep_until", "crash", "pid"):
+        if isinstance(message.body, dict) and message.body.get("do") in ("sleep_until", "kill_oneself", "pid"):
             return getattr(self, message.body["do"])(message.body, ctx)
         if message.body == "count":
             return self.state.get("count", 0)
         self.state["count"] = self.state.get("count", 0) + 1
         return ctx.path
+
+    def kill_oneself(self, body: Any, ctx: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def sleep_until(self, body: Any, ctx: Any) -> Any:
         while not os.path.exists(body["file"]):

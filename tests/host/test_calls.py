@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from agenthost.errors import Down, HandlerFailed, NotRunning, Refuse, TimedOut, UnknownName
+from agenthost.client.client import Client
+from agenthost.errors import AgenthostError, Down, HandlerFailed, NotRunning, Refuse, TimedOut, UnknownName
 from tests.host.conftest import Start
 from tests.host.running import PATIENCE_S, Running, agent, kill, tree
 from tests.waiting import wait_until
@@ -161,3 +164,23 @@ def test_calls_over_a_callee_that_is_killed_again_and_again_all_have_an_outcome(
         assert (host.folder / "n").read_text() == "300"
         (host.folder / "n").unlink()
     host.wait_answers("/callee")
+
+
+def test_a_call_whose_host_is_killed_fails_when_the_host_is_back_and_does_not_wait_for_its_time(start: Start) -> None:
+    host = start(tree(agent("slow", "Doer")))
+    outcome: list[object] = []
+
+    def call() -> None:
+        try:
+            with Client(host.endpoint, patience_s=PATIENCE_S) as client:
+                outcome.append(client.call("/slow", {"do": "nap", "s": 1000}, 1000))
+        except AgenthostError as error:
+            outcome.append(error)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    host.wait(lambda: "busy" in host.row("/slow")["flags"], "the turn is in hand")
+    os.kill(host.ask("status")["host"]["pid"], signal.SIGKILL)
+    caller.join(PATIENCE_S)
+    assert not caller.is_alive() and isinstance(outcome[0], Down)
+    assert "its host has ended, and was started again" in str(outcome[0])

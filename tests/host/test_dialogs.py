@@ -20,6 +20,7 @@ from agenthost.core.step import step
 from agenthost.core.tree import State
 from agenthost.host.dialogs import Dialogs
 from agenthost.host.incarnation import Incarnation
+from agenthost.host.monitors import Monitors
 from agenthost.host.wishes import Wishes
 from agenthost.protocol import control as say
 from agenthost.protocol.codec import encode, read_from_host
@@ -113,6 +114,29 @@ def test_who_ends_before_it_is_connected_is_refused_to_those_who_look() -> None:
         assert refused.id == 7 and refused.code == "not_running" and "exit status 1" in refused.why
         side.introduce()
         assert side.told.to(AGENT, say.Expect) == [], "its token is worth nothing any more"
+        side.dialogs.close()
+
+    in_loop(run())
+
+
+def test_a_down_that_was_told_is_said_until_it_is_seen_though_its_monitor_was_taken_back() -> None:
+    async def run() -> None:
+        side = Side()
+        side.introduce()
+        frames: list[bytes] = []
+        monitors = Monitors(lambda peer, frame: frames.append(frame))
+        target = Incarnation("/b", 2, "1.2", side.it.birth, side.it.cell, time.monotonic(), agent_pid=PID)
+        monitors.begin(side.it, target)
+        assert monitors.ended(target, Reason("exit", 1)) == {AGENT}
+        monitors.forget(side.it, "1.2")
+        await asyncio.sleep(0.6)  # it is said again after 0.25 s
+        downs: list[Any] = [read_from_host(frame) for frame in frames]
+        assert len(downs) >= 2 and len({down.id for down in downs}) == 1
+        monitors.seen(side.it, downs[0].id)
+        said = len(frames)
+        await asyncio.sleep(0.6)
+        assert len(frames) == said
+        monitors.close()
         side.dialogs.close()
 
     in_loop(run())

@@ -15,7 +15,7 @@ from tests.host.conftest import Start
 from tests.host.running import Running, agent, tree
 from tests.host.test_scopes import FAMILIES
 
-TIERS = ["cgroup", "pidns", "walk"]
+TIERS = ["cgroup", *(pytest.param(tier, marks=pytest.mark.slow) for tier in ("pidns", "walk"))]
 
 
 def begin(start: Start, tier: str, *children: dict[str, object], **keys: object) -> Running:
@@ -104,8 +104,8 @@ def test_a_turn_that_is_frozen_for_longer_than_it_may_be_silent_goes_on(start: S
 
 def test_a_whole_tree_is_frozen_at_once_and_the_host_can_be_ended(start: Start) -> None:
     host = start(tree(agent("a", "Echo"), {"name": "crew", **tree(agent("b", "Echo"), agent("c", "Echo"))}))
-    assert host.ask("freeze", path="/")["text"] == "3 of 3 agents"
-    assert host.ask("thaw", path="/crew")["text"] == "2 of 2 agents"
+    assert host.ask("freeze", path="/")["text"] == "frozen: 3 of 3"
+    assert host.ask("thaw", path="/crew")["text"] == "thawed: 2 of 2"
     assert host.call("/crew/b", 1) == 1
     host.ask("freeze", path="/crew/c")
     host.signal(signal.SIGTERM)

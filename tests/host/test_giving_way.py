@@ -17,7 +17,8 @@ import pytest
 from agenthost.containment import hierarchy, pace, precedence
 from tests.guardian.driving import interpreter_for
 from tests.host.conftest import Start
-from tests.host.running import Running, agent, tree
+from tests.host.running import AGENTS, Running, agent, tree
+from tests.host.test_children import _missing, begin, echo, owner
 
 SPIN = "while :; do :; done"
 can_change = pytest.mark.skipif(bool(precedence.refusal()), reason=precedence.refusal() or "it can")
@@ -66,6 +67,7 @@ def foreign_load(group: str = "") -> Iterator[None]:
             one.wait()
 
 
+@pytest.mark.slow
 @can_change
 def test_an_agent_that_computes_gives_way_until_its_turn_ends(start: Start) -> None:
     host = start(tree(agent("doer", "Doer"), agent("echo", "Echo")))
@@ -79,6 +81,27 @@ def test_an_agent_that_computes_gives_way_until_its_turn_ends(start: Start) -> N
     assert host.row("/doer")["restarts"] == 0
 
 
+@pytest.mark.slow
+@can_change
+@pytest.mark.parametrize("containment", ["cgroup", "pidns", "walk"])
+def test_a_busy_child_gives_way_and_its_owner_and_siblings_do_not(
+    start: Start, record_tier: Any, containment: str
+) -> None:
+    record_tier(containment, _missing(containment))
+    host = start(tree(owner()), containment=containment)
+    begin(host, "/boss", "sub", {"agent": f"{AGENTS}:Doer"})
+    begin(host, "/boss", "sibling", echo())
+    for turn in (1, 2):  # it is as it was afterwards
+        host.client.send("/boss/sub", {"do": "compute", "s": 8 * turn})
+        host.wait(lambda: computes(host, "/boss/sub"), "it gives way")
+        while "busy" in host.row("/boss/sub")["flags"]:
+            assert not computes(host, "/boss") and not computes(host, "/boss/sibling")
+            assert policies(host, "/boss/sibling") == {os.SCHED_OTHER}
+        host.wait(lambda: not computes(host, "/boss/sub"), "it has rested")
+        host.wait(lambda: policies(host, "/boss/sub") == {os.SCHED_OTHER}, "it has the ordinary policy")
+
+
+@pytest.mark.slow
 @can_change
 def test_two_that_call_each_other_all_the_time_do_not_compute(start: Start) -> None:
     host = start(tree(agent("hog", "Doer", shutdown="kill"), agent("a", "Doer"), agent("b", "Echo")))
@@ -90,6 +113,7 @@ def test_two_that_call_each_other_all_the_time_do_not_compute(start: Start) -> N
         assert not computes(host, "/a") and not computes(host, "/b")
 
 
+@pytest.mark.slow
 @can_change
 def test_a_program_gives_way_with_all_it_started_and_has_it_back_when_it_rests(start: Start) -> None:
     crowd = f"for i in $(seq 400); do sleep 1000 & done; {SPIN}"
@@ -102,6 +126,7 @@ def test_a_program_gives_way_with_all_it_started_and_has_it_back_when_it_rests(s
     host.wait(lambda: policies(host, "/p") == {os.SCHED_OTHER}, "all have the ordinary policy")
 
 
+@pytest.mark.slow
 @can_change
 def test_who_is_starved_by_foreign_processes_is_let_go_and_not_called_silent(start: Start) -> None:
     """They are put into its cpu group: from outside, that has a weight of its own, which leaves it a seventeenth."""
@@ -118,6 +143,7 @@ def test_who_is_starved_by_foreign_processes_is_let_go_and_not_called_silent(sta
     assert host.row("/hog")["restarts"] == 0
 
 
+@pytest.mark.slow
 @can_change
 def test_beside_foreign_processes_it_is_not_called_silent(start: Start) -> None:
     host = start(tree(agent("hog", "Doer", shutdown="kill", turn={"progress": "3s"})))
@@ -129,6 +155,7 @@ def test_beside_foreign_processes_it_is_not_called_silent(start: Start) -> None:
     assert host.row("/hog")["restarts"] == 0
 
 
+@pytest.mark.slow
 @can_change
 def test_who_is_silent_by_himself_is_found_all_the_same(start: Start) -> None:
     host = start(tree(agent("hog", "Doer", shutdown="kill", turn={"progress": "4s"})))

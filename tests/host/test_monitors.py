@@ -158,7 +158,7 @@ def test_names_disappear_with_their_incarnation(start: Start) -> None:
 
 def test_a_group_call_whose_outcome_is_unknown_is_not_repeated(start: Start) -> None:
     host = crew(start)
-    outcome = host.call("/p", {"do": "group_call", "group": "crew", "body": {"do": "crash"}})
-    assert outcome["code"] in ("handler_failed", "down"), outcome
+    outcome = host.call("/p", {"do": "group_call", "group": "crew", "body": {"do": "kill_oneself"}})
+    assert outcome["code"] == "down" and "SIGKILL" in outcome["error"], outcome
     host.wait(lambda: len(host.call("/p", {"do": "group_members", "group": "crew"})) == 2, "one has gone")
     assert sum(row["state"] == "ready" for path, row in host.rows().items() if path.startswith("/m")) == 2

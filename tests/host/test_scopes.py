@@ -90,6 +90,13 @@ def test_a_child_that_ends_badly_while_nobody_calls_it_fails_the_scope(start: St
     assert time.monotonic() - began < NEVER_S
 
 
+def test_a_child_that_fails_as_soon_as_it_runs_fails_the_scope(start: Start) -> None:
+    host = start(tree(family("p", "Parent")))
+    said = host.call("/p", {"do": "quick_failures", "n": 10, "file": str(host.folder / "pid")})
+    assert said == [["down", True]] * 10
+    assert below(host, "/p") == []
+
+
 @both
 def test_a_child_that_ends_well_fails_nothing(start: Start, kind: str) -> None:
     host = start(tree(family("p", kind)))

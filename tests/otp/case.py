@@ -15,8 +15,8 @@ from tests.otp.forms import FORMS
 
 SIM = ("sim",)
 EVERYWHERE = ("sim", *FORMS)
-SLOW = ("program", "escaping")
-"""Left to ``make test-all``: what they add to an agent is told by each case once, and takes as long again."""
+SLOW = FORMS
+"""With real processes the suite takes five minutes: left to ``make test-all``."""
 
 Test = TypeVar("Test", bound=Callable[..., Any])
 
