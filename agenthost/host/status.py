@@ -107,7 +107,7 @@ class Status:
             os.close(pidfd)
 
     def _processes(self, incarnation: Incarnation) -> Iterator[dict[str, Any]]:
-        for pid in incarnation.cell.members():
+        for pid in incarnation.cell.own_members():  # those of its children are listed with them
             try:
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
                     words = file.read(4096).rstrip(b"\0").split(b"\0")

@@ -156,6 +156,17 @@ def test_limits_nest_whoever_of_the_two_has_them(start: Start, record_tier: Any,
         assert host.pid("/boss/sibling") == sibling
 
 
+def test_a_process_is_listed_once_with_the_innermost_that_it_belongs_to(start: Start) -> None:
+    host: Running = start(tree(owner()))
+    begin(host, "/boss", "sub", echo())
+    begin(host, "/boss", "program", {"command": ["sh", "-c", "sleep 1000 & wait"]})
+    rows = host.ask("status", members=True)["tree"]
+    pids = {row["path"]: [one["pid"] for one in row["members"]] for row in rows if row["path"] != "/"}
+    assert pids["/boss"] == [host.pid("/boss")] and pids["/boss/sub"] == [host.pid("/boss/sub")]
+    everybody = [pid for those in pids.values() for pid in those]
+    assert len(everybody) == len(set(everybody)) >= 3
+
+
 def test_an_operator_sees_a_child_in_the_tree_and_stops_restarts_and_kills_it(start: Start) -> None:
     host: Running = start(tree(owner()))
     begin(host, "/boss", "sub", echo(restart="permanent"))
