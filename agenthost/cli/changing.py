@@ -55,9 +55,9 @@ def kill(
 def freeze(
     paths: Paths, wait: Wait = True, timeout: Timeout = None, reason: Reason = "", output: Output = Format.table
 ) -> None:
-    """Let agents and all they have started stand still, whole subtrees at once.
+    """Let agents and all they have started stand still.
 
-    No deadline of the host passes for them meanwhile; who calls them waits. "stop" thaws first.
+    Whole subtrees at once. No deadline of the host passes for them meanwhile; who calls them waits. "stop" thaws first.
     """
     _change("freeze", paths, wait, timeout, reason, output)
 

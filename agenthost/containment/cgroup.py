@@ -73,11 +73,17 @@ class CgroupCell:
         return sum(self._sent(pid, signum) for pid in self.members())
 
     def kill(self) -> None:
+        """Said again, each process is sent KILL by itself as well: ``cgroup.kill`` does not end one whose first thread
+        has ended while another goes on (seen with Linux 6.18)."""
+        again = self.killed
         self._refuse_births()
-        if self._owner.has_kill_file:
-            self._write("cgroup.kill", "1")
-        else:
+        if not self._owner.has_kill_file:
             self._kill_each()
+            return
+        self._write("cgroup.kill", "1")
+        if again:
+            for pid in self.members():
+                self._sent(pid, signal.SIGKILL)
 
     def freeze(self) -> None:
         self._write("cgroup.freeze", "1")

@@ -23,7 +23,8 @@ def kill(path: str) -> str | None:
     if any(os.getpid() in pids for pids in members.values()):
         return f"cannot empty {path}: the guardian itself is in it"
     if _write(f"{path}/cgroup.kill", "1"):  # Linux 5.14; also ends what is frozen
-        return None
+        # but not a process whose first thread has ended while another goes on (seen with 6.18): each by itself, too
+        members = {folder: _members(folder) for folder in folders}
     for folder in folders:
         for pid in members[folder]:
             try:

@@ -36,6 +36,8 @@ from agenthost.launch.zygotes import Zygotes
 from agenthost.protocol.birth import Go
 from agenthost.protocol.codec import encode
 
+TRACED_LOOK_S = 0.05
+
 
 class Dialogs(Protocol):
     """What ``dialogs`` does for a process that begins, is asked to end, or has ended."""
@@ -243,12 +245,22 @@ class Processes:
         assert born is not None
         status = os.waitid(os.P_PIDFD, born.pidfd, os.WEXITED | os.WNOHANG)
         if status is None:
+            self._not_to_be_reaped_yet(incarnation)
             return
         incarnation.reaped = True
         asyncio.get_running_loop().remove_reader(born.pidfd)
         self.hearing.end(incarnation)  # its last words came before its end
         incarnation.exited = True
         self._exited(incarnation, self._how_it_ended(incarnation, status))
+
+    def _not_to_be_reaped_yet(self, incarnation: Incarnation) -> None:
+        """It has ended and is traced (ptrace(2)): its tracer must let go of it first. That may be one it has left."""
+        assert incarnation.born is not None
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(incarnation.born.pidfd)  # readable for good
+        with contextlib.suppress(OSError, ContainmentError):  # it is tried again
+            incarnation.cell.kill()
+        loop.call_later(TRACED_LOOK_S, self._died, incarnation)
 
     def _exited(self, incarnation: Incarnation, reason: Reason) -> None:
         was_killing = incarnation.killing

@@ -1,0 +1,33 @@
+"""Agents that have an awkward program below them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from agenthost import Agent
+
+AWKWARD = str(Path(__file__).resolve().parent / "awkward.py")
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+
+class Parent(Agent):
+    """Is ready when the program ``args["program"]`` is born."""
+
+    def on_start(self, ctx: Any) -> None:
+        words = [sys.executable, "-S", "-E", AWKWARD, self.args["program"]]
+        self._program = subprocess.Popen(words, stdout=subprocess.PIPE)
+        assert self._program.stdout is not None
+        if self._program.stdout.readline() != b"born\n":
+            raise RuntimeError(f"{self.args['program']} was not born")
+
+    def handle(self, message: Any, ctx: Any) -> None:
+        """From the second second on C code holds the interpreter: no beat is sent any more."""
+        import time
+
+        from awkward import hold_interpreter
+
+        time.sleep(message.body["after_s"])
+        hold_interpreter()
