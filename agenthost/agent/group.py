@@ -1,7 +1,7 @@
 """``ctx.group(name)``: whoever carries ``group: name`` in the config and is ready, wherever in the tree.
 
-The host knows who is busy: a turn of a second or more is in hand. Among equals the one with the fewest open messages
-of ours is taken, then the one that had its turn longest ago. Oneself is a member, but never chosen.
+The host knows who is busy: a turn of 50 ms or more is in hand. Among equals the one with the fewest open messages of
+ours is taken, then the one that we have said something to longest ago. Oneself is a member, but never chosen.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class AsyncGroup:
         last = self._kin.last_asked
         now = max(last.values(), default=0) + 1
 
-        def rank(one: Member) -> tuple[bool, int, int]:
-            return one.busy, self._kin.load_of(one.path), last.get(one.path, 0)
+        def rank(one: Member) -> tuple[bool, int, int, int]:
+            return one.busy, self._kin.load_of(one.path), self._kin.contact_with(one.path), last.get(one.path, 0)
 
         for one in sorted(members, key=rank):
             last[one.path] = now

@@ -221,6 +221,10 @@ class Kin:
         """Messages of ours that it has not answered."""
         return self._wires.caller.open_to(path)
 
+    def contact_with(self, path: str) -> int:
+        """Number of our last message to it, 0 if there is none: it grows with time."""
+        return self._wires.caller.last_to(path)
+
     # ---- the turn
 
     def limit(self, timeout: float | None) -> float:

@@ -11,6 +11,8 @@ from agenthost.host.outputs import WriteEnds
 from agenthost.launch.launcher import Order, Program, Release, Rlimits
 from agenthost.protocol.birth import Certificate
 
+BEAT_S, GROUP_BEAT_S = 1.0, 0.05
+
 
 def make_order(incarnation: Incarnation, ends: WriteEnds, tier: str, endpoint: str, data_folder: str) -> Order:
     """``endpoint`` is the control plane's, ``data_folder`` where the agent may bind its data socket."""
@@ -53,6 +55,8 @@ def _certificate(incarnation: Incarnation, wanted: AgentBirth, endpoint: str, da
         agent=wanted.agent,
         args=wanted.args,
         code=wanted.code,
+        # who sends to a group wants the least busy: that must be known early
+        beat_s=GROUP_BEAT_S if wanted.group else BEAT_S,
     )
 
 

@@ -54,7 +54,7 @@ class Forget(Wish, frozen=True, kw_only=True):
 
 
 class Members(Wish, frozen=True, kw_only=True):
-    """Who of ``group`` is ready: an array of maps with ``path``, ``incarnation`` and ``busy`` (a turn of a second or
+    """Who of ``group`` is ready: an array of maps with ``path``, ``incarnation`` and ``busy`` (a turn of 50 ms or
     more is in hand), in start order."""
 
     group: str

@@ -107,6 +107,9 @@ class HarnessKin(Kin):
     def load_of(self, path: str) -> int:
         return 0
 
+    def contact_with(self, path: str) -> int:
+        return 0
+
     def look(self) -> None:
         """Nothing can be unheard."""
 

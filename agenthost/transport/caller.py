@@ -149,6 +149,11 @@ class Caller:
         link = self._links.get(path)
         return 0 if link is None else len(link.open) + len(link.waiting)
 
+    def last_to(self, path: str) -> int:
+        """Number of the last message to ``path``, 0 without a link."""
+        link = self._links.get(path)
+        return 0 if link is None else link.last_id
+
     def abandon(self, call: Call, error: AgenthostError) -> None:
         """Nobody waits for ``call`` any more. Nothing happens if it has its outcome already."""
         if call.outcome is not None:

@@ -25,6 +25,9 @@ class Worker(Agent):
     def pid(self, body: Any, ctx: Any) -> Any:
         return os.getpid()
 
+    def path(self, body: Any, ctx: Any) -> Any:
+        return ctx.path
+
     def args_back(self, body: Any, ctx: Any) -> Any:
         return self.args
 
@@ -226,6 +229,11 @@ class Parent(Worker):
 
     def stop_child(self, body: Any, ctx: Any) -> Any:
         getattr(self.state["children"][body["path"]], body["how"])()
+
+    def busy_then_ask(self, body: Any, ctx: Any) -> Any:
+        """Gives one member work and asks its group at once, three times: who has answered."""
+        ctx.send(body["path"], {"do": "sleep", "s": body["s"]})
+        return [ctx.group(body["group"]).call({"do": "path"}, timeout=30) for _ in range(3)]
 
     def start_for_ever(self, body: Any, ctx: Any) -> Any:
         """Until it is killed: children, one after the other, that have descendants of their own."""

@@ -8,6 +8,7 @@ from typing import Any
 from tests.host.conftest import Start
 from tests.host.running import AGENTS, Running, agent, kill, tree
 from tests.host.test_children import begin, echo, end, owner
+from tests.host.test_scopes import FAMILIES
 
 
 def members(host: Running, group: str) -> list[str]:
@@ -129,3 +130,12 @@ def test_a_monitor_that_was_taken_back_tells_nothing(start: Start) -> None:
     host: Running = start(tree(owner()))
     begin(host, "/boss", "sub", echo())
     assert host.call("/boss", {"do": "forget", "path": "/boss/sub"}) == 0
+
+
+def test_a_member_that_has_just_got_work_is_not_taken_while_others_are_idle(start: Start) -> None:
+    members = [{"name": f"m{n}", "agent": f"{FAMILIES}:Worker", "group": "crew"} for n in range(4)]
+    host: Running = start(tree({"name": "p", "agent": f"{FAMILIES}:Parent"}, *members))
+    for number in range(4):
+        taken = host.call("/p", {"do": "busy_then_ask", "path": f"/m{number}", "group": "crew", "s": 1.0})
+        assert f"/m{number}" not in taken and len(taken) == 3
+        host.wait(lambda: not any(host.row(f"/m{n}")["flags"] for n in range(4)), "all are idle")

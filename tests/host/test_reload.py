@@ -25,6 +25,7 @@ def test_a_reload_touches_only_what_changed(start: Start) -> None:
     before = {path: host.pid(path) for path in ("/same", "/changed", "/gone")}
     rewrite(host, tree(agent("new", "Echo"), {"name": "changed", "command": ["sleep", "2000"]}, agent("same", "Echo")))
     assert {one["path"]: one["what"] for one in host.ask("plan")} == {
+        "/": "live",  # the order
         "/new": "add",
         "/changed": "restart",
         "/gone": "remove",
