@@ -93,6 +93,7 @@ def run(host: Running, folder: Path, number: int) -> None:
     print(f"{len(grown) * SLOTS} trees of {sum(grown) / len(grown) / SLOTS:.1f} processes on average")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_nothing_of_twenty_random_trees_survives(host: Running, folder: Path) -> None:
     run(host, folder, 20)
