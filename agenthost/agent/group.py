@@ -6,7 +6,6 @@ ours is taken, then the one that we have said something to longest ago. Oneself 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from agenthost.agent.bell import Bell
@@ -14,9 +13,6 @@ from agenthost.agent.kin import Kin, finish
 from agenthost.errors import AgenthostError, NotRunning, TimedOut
 from agenthost.protocol import wishes
 from agenthost.transport.caller import Call
-
-_REMEMBERED = 1000
-"""Members of which is known when they were last chosen."""
 
 
 class Member(NamedTuple):
@@ -88,18 +84,11 @@ class AsyncGroup:
     async def _others(self, deadline: float) -> list[Member]:
         return [one for one in await self._members(deadline) if one.path != self._kin.path]
 
-    def _ranked(self, members: list[Member]) -> Iterator[str]:
-        last = self._kin.last_asked
-        now = max(last.values(), default=0) + 1
+    def _ranked(self, members: list[Member]) -> list[str]:
+        def rank(one: Member) -> tuple[bool, int, int]:
+            return one.busy, self._kin.load_of(one.path), self._kin.contact_with(one.path)
 
-        def rank(one: Member) -> tuple[bool, int, int, int]:
-            return one.busy, self._kin.load_of(one.path), self._kin.contact_with(one.path), last.get(one.path, 0)
-
-        for one in sorted(members, key=rank):
-            last[one.path] = now
-            if len(last) > _REMEMBERED:
-                del last[min(last, key=last.__getitem__)]
-            yield one.path
+        return [one.path for one in sorted(members, key=rank)]
 
     def _nobody(self) -> NotRunning:
         return NotRunning(f"cannot reach group {self.name}: no other member of it is ready")

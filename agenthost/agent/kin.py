@@ -133,8 +133,6 @@ class Kin:
         self.until, self._flush, self._turn, self._wires = until, flush, turn, wires
         self.monitors = Monitors(keeps_untaken=has_on_down)
         self.names = Names()
-        self.last_asked: dict[str, int] = {}
-        """When a member of a group was last chosen: a count."""
         self._requests = Requests()
         self.births = Births()
         wires.on_answer = self._requests.heard

@@ -56,7 +56,7 @@ def emptied(turn: Turn, worker: Worker, news: workers.News) -> None:
 
 def ended(turn: Turn, brood: Supervisor, owner: Worker, reason: Reason, news: workers.News) -> None:
     """No child is left."""
-    for child in list(brood.children.values()):
+    for child in brood.below:
         turn.state.drop(child)
     owner.brood = None
     if owner.is_emptied:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable
 
 from agenthost.core import effects as do
 from agenthost.core import supervisor as sup
@@ -42,10 +41,8 @@ def command(turn: Turn, wanted: Command) -> None:
             _restart(turn, node, wanted)
         case "kill":
             _kill(turn, node, wanted)
-        case "freeze":
-            _freeze_all(turn, node, wanted, freeze, "frozen", "can be frozen: what runs and is not ending")
-        case "thaw":
-            _freeze_all(turn, node, wanted, thaw, "thawed", "is frozen")
+        case "freeze" | "thaw":
+            _freeze_or_thaw(turn, node, wanted)
 
 
 def _start(turn: Turn, node: AnyNode, wanted: Command) -> None:
@@ -108,19 +105,20 @@ def _kill(turn: Turn, node: AnyNode, wanted: Command) -> None:
     sup.kill(turn, node, Reason("killed", text=f"by {wanted.by}"))
 
 
-def _freeze_all(
-    turn: Turn, node: AnyNode, wanted: Command, do_it: Callable[[Turn, Worker], bool], done_word: str, could: str
-) -> None:
-    """``do_it`` to all below. To say it again does no harm; where there is nobody it is an error."""
+def _freeze_or_thaw(turn: Turn, node: AnyNode, wanted: Command) -> None:
+    """All at ``node`` and below. To say it again does no harm; where there is nobody it is an error."""
+    freezes = wanted.verb == "freeze"
     if frozen := frozen_above(node):
         text = f"it stands still with {frozen.path}, which has started it"
-        _answer(turn, wanted, f"{text}; thaw that" if do_it is thaw else text, error="busy" if do_it is thaw else None)
+        _answer(turn, wanted, text if freezes else f"{text}; thaw that", error=None if freezes else "busy")
         return
     workers = [worker for worker in workers_at(node) if worker.alive]
-    done = sum(do_it(turn, worker) for worker in workers)
+    done = sum((freeze if freezes else thaw)(turn, worker) for worker in workers)
     if done or any(worker.frozen_at is not None for worker in workers):
-        _answer(turn, wanted, f"{done_word}: {done} of {len(workers)}" if len(workers) > 1 else done_word)
+        text = "frozen" if freezes else "thawed"
+        _answer(turn, wanted, f"{text}: {done} of {len(workers)}" if len(workers) > 1 else text)
     else:
+        could = "can be frozen: what runs and is not ending" if freezes else "is frozen"
         _answer(turn, wanted, f"nothing at {node.path} {could}", error="not_running")
 
 

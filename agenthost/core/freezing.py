@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from agenthost.core import effects as do
 from agenthost.core.life import Life
-from agenthost.core.tree import AnyNode, Supervisor, Turn, Worker
+from agenthost.core.tree import AnyNode, Turn, Worker, owner_of
 
 
 def freeze(turn: Turn, worker: Worker) -> bool:
@@ -40,15 +40,10 @@ def thaw(turn: Turn, worker: Worker) -> bool:
 
 def frozen_above(node: AnyNode) -> Worker | None:
     """The nearest frozen agent that it was started by: cells nest, so it stands still as well, whatever it was told."""
-    above: Supervisor | None = node.parent
-    while above is not None:
-        if above.owner is None:
-            above = above.parent
-        elif above.owner.frozen_at is not None:
-            return above.owner
-        else:
-            above = above.owner.parent
-    return None
+    owner = owner_of(node)
+    while owner is not None and owner.frozen_at is None:
+        owner = owner_of(owner)
+    return owner
 
 
 def timer(kind: str, worker: Worker) -> str:
@@ -60,7 +55,5 @@ def workers_at(node: AnyNode) -> Iterator[Worker]:
     """Itself, if it is one, and all below it; owners before what they have started."""
     if isinstance(node, Worker):
         yield node
-    above: Supervisor | None = node.brood if isinstance(node, Worker) else node
-    if above is not None:
-        for child in above.children.values():
-            yield from workers_at(child)
+    for child in node.below:
+        yield from workers_at(child)

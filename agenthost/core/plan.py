@@ -32,10 +32,9 @@ def plan(old: SupervisorSpec, new: SupervisorSpec) -> list[Change]:
 
 
 def _supervisor(path: str, old: SupervisorSpec, new: SupervisorSpec) -> Iterator[Change]:
-    changed = [(old, new, name) for name in _changed(old, new, {"children", "template"})]
-    yield _in_place(path, changed)
+    yield _in_place(path, [(old, new, name) for name in _changed(old, new, {"children", "template"})])
     if members := _of_template(old.template, new.template):
-        yield Change(path, "live", f"members, from the next start of each: {_in_place(path, members).why}")
+        yield Change(path, "live", f"members, from the next start of each: {members}")
     before = {child.name: child for child in old.children}
     kept = [child.name for child in new.children if child.name in before]
     if kept != [name for name in before if name in kept]:
@@ -65,22 +64,17 @@ def _child(path: str, old: ChildSpec, new: ChildSpec) -> Iterator[Change]:
             yield Change(path, "restart", f"changed: {', '.join(map(_in_config, of_birth))}")
 
 
-def _of_template(old: ChildSpec | None, new: ChildSpec | None) -> list[tuple[Any, Any, str]]:
-    """What holds from each member's next start (U4, U6)."""
+def _of_template(old: ChildSpec | None, new: ChildSpec | None) -> str:
+    """What holds from each member's next start (U4, U6), in words."""
     if old == new or old is None or new is None:
-        return []
+        return ""
     if not isinstance(old, WorkerSpec) or not isinstance(new, WorkerSpec):
-        return [(_Pool(old), _Pool(new), "pool")]
-    names = _of_birth(old.birth, new.birth)
-    if names == [_ALL]:
-        return [(_Pool(old), _Pool(new), "pool")]
-    of_birth = [(old.birth, new.birth, name) for name in names]
-    return [*((old, new, name) for name in _changed(old, new, {"name", "birth"})), *of_birth]
-
-
-@dataclass(frozen=True, slots=True)
-class _Pool:
-    pool: ChildSpec
+        return "another template"
+    of_birth = _of_birth(old.birth, new.birth)
+    if of_birth == [_ALL]:
+        return "another template"
+    changed = [(old, new, name) for name in _changed(old, new, {"name", "birth"})]
+    return _words([*changed, *((old.birth, new.birth, name) for name in of_birth)])
 
 
 def same_kind(old: ChildSpec, new: ChildSpec) -> bool:
@@ -95,11 +89,14 @@ def _kind(spec: ChildSpec) -> str:
 
 
 def _in_place(path: str, changed: list[tuple[Any, Any, str]]) -> Change:
+    return Change(path, "live", _words(changed)) if changed else Change(path, "nothing")
+
+
+def _words(changed: list[tuple[Any, Any, str]]) -> str:
     """``changed``: (before, after, name of the field)."""
-    if not changed:
-        return Change(path, "nothing")
-    words = (f"{_in_config(name)} {_word(getattr(a, name))} -> {_word(getattr(b, name))}" for a, b, name in changed)
-    return Change(path, "live", ", ".join(words))
+    return ", ".join(
+        f"{_in_config(name)} {_word(getattr(a, name))} -> {_word(getattr(b, name))}" for a, b, name in changed
+    )
 
 
 def _changed(old: Any, new: Any, left_out: set[str]) -> list[str]:
@@ -129,7 +126,5 @@ def _of_birth(old: Any, new: Any) -> list[str]:
 def _word(value: Any) -> str:
     if isinstance(value, Shutdown):
         return "kill" if value.brutal else "infinity" if value.grace_s is None else f"{value.grace_s:g} s"
-    if isinstance(value, WorkerSpec | SupervisorSpec):
-        return "another template"
     text = "none" if value is None else str(value)
     return text if len(text) <= 40 else "..."

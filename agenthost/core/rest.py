@@ -13,7 +13,7 @@ from agenthost.core.intensity import Window
 from agenthost.core.life import Input, Life
 from agenthost.core.reason import Reason
 from agenthost.core.spec import Restart
-from agenthost.core.tree import AnyNode, Turn, Wish, Worker
+from agenthost.core.tree import AnyNode, Supervisor, Turn, Wish, Worker
 
 
 def come_to_rest(turn: Turn, child: AnyNode, wish: Wish) -> None:
@@ -67,9 +67,9 @@ def restart_type(child: AnyNode) -> Restart:
     return child.spec.restart
 
 
-def own_window(node: AnyNode) -> Window | None:
-    """D10: where this child's restarts are counted instead of in its supervisor's window."""
-    return node.window if isinstance(node, Worker) else None
+def window_of(parent: Supervisor, child: AnyNode) -> Window:
+    """Where the child's restarts are counted: its supervisor's window, or its own (D10)."""
+    return child.window if isinstance(child, Worker) and child.window is not None else parent.window
 
 
 def record(turn: Turn, node: AnyNode, name: str, **fields: object) -> None:

@@ -22,12 +22,12 @@ from agenthost.core.rest import (
     come_to_rest,
     forget,
     ladder,
-    own_window,
     record,
     restart_type,
     set_aside,
     settle,
     settle_ignored,
+    window_of,
 )
 from agenthost.core.spec import AutoShutdown, Restart, Strategy
 from agenthost.core.strategy import comes_back, group
@@ -273,7 +273,7 @@ def _mind_significant(turn: Turn, parent: Supervisor, child: AnyNode, reason: Re
 
 def _restart(turn: Turn, sup: Supervisor, child: AnyNode, reason: Reason) -> None:
     """Count one restart (I5, I6), then give up or do what the strategy says."""
-    window = own_window(child) or sup.window
+    window = window_of(sup, child)
     if not window.restart(turn.now):
         if window is sup.window:
             _give_up(turn, sup, child, reason)
@@ -319,7 +319,7 @@ def _regroup(turn: Turn, sup: Supervisor, child: AnyNode, wait_s: float) -> None
 
 def _wait(turn: Turn, sup: Supervisor, child: AnyNode, wait_s: float) -> None:
     child.due_at = turn.now + wait_s
-    (own_window(child) or sup.window).pause(turn.now)
+    window_of(sup, child).pause(turn.now)
     if isinstance(child, Worker):
         workers.change(turn, child, Input.DELAY)
     else:
@@ -332,7 +332,7 @@ def leave_waiting(turn: Turn, node: AnyNode) -> bool:
     if node.due_at is None or node.parent is None:
         return False
     node.due_at = None
-    (own_window(node) or node.parent.window).resume(turn.now)
+    window_of(node.parent, node).resume(turn.now)
     if node.parent.waits_for == node.name:
         node.parent.waits_for = None
     turn.effects.append(do.CancelTimer(f"wait||{node.path}"))

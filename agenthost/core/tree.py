@@ -98,6 +98,11 @@ class Worker(Node):
     def alive(self) -> bool:
         return self.life in WITH_PROCESS
 
+    @property
+    def below(self) -> list[AnyNode]:
+        """The children it has started, in order."""
+        return [] if self.brood is None else self.brood.below
+
     def adopt(self, spec: WorkerSpec) -> None:
         """Be what ``spec`` says from now on. A worker in back-off keeps the window that waits with it."""
         self.spec = spec
@@ -138,11 +143,24 @@ class Supervisor(Node):
         return self.doing is not Doing.NOTHING
 
     @property
+    def below(self) -> list[AnyNode]:
+        """Its children, in order."""
+        return list(self.children.values())
+
+    @property
     def is_pool(self) -> bool:
         return self.spec.template is not None
 
 
 AnyNode = Worker | Supervisor
+
+
+def owner_of(node: AnyNode) -> Worker | None:
+    """The agent that has started it, or a supervisor above it; None for what stands in the config."""
+    above = node.parent
+    while above is not None and above.owner is None:
+        above = above.parent
+    return above.owner if above is not None else None
 
 
 @dataclass(slots=True)

@@ -54,10 +54,8 @@ def _rows(node: AnyNode, depth: int) -> Iterator[Row]:
         pool=isinstance(node, Supervisor) and node.is_pool,
         depth=depth,
     )
-    above = node if isinstance(node, Supervisor) else node.brood
-    if above is not None:
-        for child in above.children.values():
-            yield from _rows(child, depth + 1)
+    for child in node.below:
+        yield from _rows(child, depth + 1)
 
 
 def shown(node: AnyNode) -> str:

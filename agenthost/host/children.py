@@ -25,7 +25,7 @@ from agenthost.core.life import Life
 from agenthost.core.reason import Reason
 from agenthost.core.rights import Asked, Owner, refusal, refusal_of_crowd
 from agenthost.core.spec import ChildSpec, Restart, WorkerSpec
-from agenthost.core.tree import AnyNode, State, Supervisor, Worker
+from agenthost.core.tree import AnyNode, State, Supervisor, Worker, owner_of
 from agenthost.errors import AgenthostError, NotPermitted, NotRunning, Overloaded, UsageError, from_wire
 from agenthost.host.incarnation import Incarnation
 from agenthost.protocol import wishes as wish
@@ -129,7 +129,7 @@ class Children:
         self._forget(asked)
         if isinstance(asked, _Ending):
             node = asked.node
-            if self._state.nodes.get(node.path) is node and _owner(node) is not None:
+            if self._state.nodes.get(node.path) is node and owner_of(node) is not None:
                 self._tell(on.Delete(self._new_op(), node.path))  # whoever started it does not want it any more
         if effect.error is not None:
             asked.done(from_wire(effect.error, effect.text))
@@ -261,22 +261,12 @@ def _levels(spec: ChildSpec) -> int:
     return 1 + max(map(_levels, spec.children), default=0)
 
 
-def _owner(node: AnyNode) -> Worker | None:
-    """Whose brood it belongs to, supervisors in between or not."""
-    above: Supervisor | None = node.parent
-    while above is not None:
-        if above.owner is not None:
-            return above.owner
-        above = above.parent
-    return None
-
-
 def _owners(asker: Worker) -> Iterator[Owner]:
     """The asker, who has started it, who has started that."""
     one: Worker | None = asker
     below = asker
     while one is not None:
-        owner = _owner(one)
+        owner = owner_of(one)
         birth: AgentBirth = one.spec.birth
         between = max(0, below.path.count("/") - one.path.count("/") - 1)
         yield Owner(one.path, birth.may, tuple(_below(one)), is_configured=owner is None, between=between)
@@ -285,9 +275,7 @@ def _owners(asker: Worker) -> Iterator[Owner]:
 
 def _below(node: AnyNode) -> Iterator[Limits]:
     """The limits of every worker below it."""
-    above = node.brood if isinstance(node, Worker) else node
-    if above is not None:
-        for child in above.children.values():
-            if isinstance(child, Worker):
-                yield child.spec.birth.limits
-            yield from _below(child)
+    for child in node.below:
+        if isinstance(child, Worker):
+            yield child.spec.birth.limits
+        yield from _below(child)

@@ -30,7 +30,7 @@ class HarnessKin(Kin):
         self.path, self.agent = member.path, member.spec.get("agent", "")
         self.monitors = Monitors(keeps_untaken=callable(getattr(member.agent, "on_down", None)))
         self.names = Names()
-        self.last_asked: dict[str, int] = {}
+        self._contacts: dict[str, int] = {}
         self.until = self._until_async if member.is_async else self._until
         self._member, self._family = member, member.family
         self.births = Births()
@@ -87,7 +87,8 @@ class HarnessKin(Kin):
     # ---- calls
 
     def call(self, path: str, body: Any, deadline: float, on_outcome: Callable[[Call], None] | None = None) -> Call:
-        call = Call(self._new_number(), Link(path, 0), b"", deadline, True, on_outcome)
+        number = self._contacts[path] = self._new_number()
+        call = Call(number, Link(path, 0), b"", deadline, True, on_outcome)
         self._carry_out(
             lambda: self._family.call(path, body, self.path, deadline),
             lambda outcome: _settle(call, outcome if isinstance(outcome, AgenthostError) else pack_body(outcome)),
@@ -96,7 +97,8 @@ class HarnessKin(Kin):
         return call
 
     def post(self, path: str, body: Any) -> Call:
-        call = Call(self._new_number(), Link(path, 0), b"", None, False, None)
+        number = self._contacts[path] = self._new_number()
+        call = Call(number, Link(path, 0), b"", None, False, None)
         _settle(call, TOOK)
         self._carry_out(lambda: self._family.send(path, body, self.path), lambda outcome: None, path)
         return call
@@ -108,7 +110,7 @@ class HarnessKin(Kin):
         return 0
 
     def contact_with(self, path: str) -> int:
-        return 0
+        return self._contacts.get(path, 0)
 
     def look(self) -> None:
         """Nothing can be unheard."""

@@ -24,6 +24,7 @@ from agenthost.host.monitors import Monitors
 from agenthost.host.wishes import Wishes
 from agenthost.protocol import control as say
 from agenthost.protocol.codec import encode, read_from_host
+from tests.waiting import wait_until
 
 CLIENT, AGENT, PID = b"client", b"agent", 4711
 
@@ -129,13 +130,16 @@ def test_a_down_that_was_told_is_said_until_it_is_seen_though_its_monitor_was_ta
         monitors.begin(side.it, target)
         assert monitors.ended(target, Reason("exit", 1)) == {AGENT}
         monitors.forget(side.it, "1.2")
-        await asyncio.sleep(0.6)  # it is said again after 0.25 s
+        await asyncio.to_thread(wait_until, lambda: len(frames) >= 2, 10, "it is said again")
         downs: list[Any] = [read_from_host(frame) for frame in frames]
         assert len(downs) >= 2 and len({down.id for down in downs}) == 1
         monitors.seen(side.it, downs[0].id)
         said = len(frames)
-        await asyncio.sleep(0.6)
-        assert len(frames) == said
+        other = Incarnation("/c", 3, "1.3", side.it.birth, side.it.cell, time.monotonic(), agent_pid=PID)
+        monitors.begin(side.it, other)
+        monitors.ended(other, Reason("exit", 1))
+        await asyncio.to_thread(wait_until, lambda: len(frames) >= said + 3, 10, "another is said again, twice")
+        assert {read_from_host(frame).path for frame in frames[said:]} == {"/c"}
         monitors.close()
         side.dialogs.close()
 
