@@ -8,23 +8,35 @@
     |- UnknownName                 unknown_name      4   no such path, agent type or host
     |- NoHost                      no_host          69   no host answers
     |- Busy                        busy             75   not now; try again
-    |  `- Overloaded               overloaded       75   the receiver's mailbox or credit is full
+    |  |- Overloaded               overloaded       75   the receiver's mailbox or credit is full
+    |  `- JournalUnavailable       journal_unavailable  75   nothing was written: locked, read-only, failing
+    |     `- JournalFull           journal_full     75   nothing was written: the disk is full
     |- NotPermitted                not_permitted    77   the kernel says you are somebody else
     |- ConfigError                 bad_config       78   the config file; carries its problems
     |- TimedOut                    timed_out       124   a deadline passed
+    |  `- ToolTimedOut             tool_timed_out  124   a tool took too long and was killed
+    |- ToolFailed                  tool_failed       1   a tool ended badly, and ``check`` was asked for
     |- Down                        down              1   the agent that was called has ended
     |- HandlerFailed               handler_failed    1   the agent that was called raised
+    |- Interrupted                 interrupted       1   the turn that was to answer was interrupted
     |- Refuse                      refused           1   the agent that was called says no; it is well
     |- StartFailed                 start_failed      1   a process was not born or did not get ready
     |- ProtocolError               protocol          1   somebody said something malformed
     |- ContainmentError            containment       1   the kernel refused a wall
     `- StateError                  state             1   the state folder is locked, foreign or unwritable
+       |- JournalForeign           journal_foreign   1   not our database, or one of a newer version
+       `- JournalDamaged           journal_damaged   1   the database does not read as it was written
 
 A message says "cannot X: why; do Y". The same ``code`` stands in Python, on the wire
 (``protocol/SPEC.md``) and decides the exit status of the command line.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agenthost.agent.ran import Ran
 
 
 class AgenthostError(Exception):
@@ -78,6 +90,26 @@ class TimedOut(AgenthostError):
     code, exit_code = "timed_out", 124
 
 
+class ToolTimedOut(TimedOut):
+    """``ran`` has what the tool had printed until then; None where the error has travelled over the wire."""
+
+    code = "tool_timed_out"
+
+    def __init__(self, message: str, *, ran: Ran | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.ran = ran
+
+
+class ToolFailed(AgenthostError):
+    """``ctx.run(..., check=True)`` of a tool that did not end with status 0. ``ran`` as in ``ToolTimedOut``."""
+
+    code = "tool_failed"
+
+    def __init__(self, message: str, *, ran: Ran | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.ran = ran
+
+
 class Down(AgenthostError):
     """The callee ended while the call was open. ``path`` and ``incarnation`` say who, ``reason`` why."""
 
@@ -98,6 +130,12 @@ class HandlerFailed(AgenthostError):
     def __init__(self, message: str, *, trace: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.trace = trace
+
+
+class Interrupted(AgenthostError):
+    """The callee's turn was interrupted: by an operator, by whoever started it, or because it took too long."""
+
+    code = "interrupted"
 
 
 class Refuse(AgenthostError):
@@ -126,6 +164,31 @@ class ContainmentError(AgenthostError):
 
 class StateError(AgenthostError):
     code = "state"
+
+
+class JournalUnavailable(Busy):
+    """A whole batch was not written, nothing of it. The same batch may succeed later."""
+
+    code = "journal_unavailable"
+
+
+class JournalFull(JournalUnavailable):
+    code = "journal_full"
+
+
+class JournalForeign(StateError):
+    code = "journal_foreign"
+
+
+class JournalDamaged(StateError):
+    """Nothing was overwritten, and nothing will be written until somebody has looked at it."""
+
+    code = "journal_damaged"
+
+
+class TurnInterrupted(BaseException):
+    """Raised in a handler that is a plain function when its turn is interrupted; the text says by whom. It is no
+    ``Exception``, so that ``except Exception`` does not swallow it. Clean up and let it pass, soon."""
 
 
 def _tree(kind: type[AgenthostError]) -> list[type[AgenthostError]]:

@@ -1,0 +1,372 @@
+"""What can be asked of a journal, as frozen values. Each is atomic: it is written as a whole or answered ``Rejected``.
+
+Operations of an agent carry its incarnation, and only the newest one that was announced by ``Own`` may write.
+Operations of the host on a leased message carry the attempt they are about, so that a late word on attempt 1 cannot
+hit attempt 2.
+
+Order: a *lane* is all mail of one receiver and session, or of one receiver and sender where the mail has no session. A
+lane is handled one message at a time, oldest first; a message that backs off or is parked holds back its lane alone.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from agenthost.journal.values import Entry, Incarnation
+
+WhenFull = Literal["refuse", "drop_oldest", "spill"]
+
+
+class _Op(msgspec.Struct, frozen=True, tag_field="op", tag=True):
+    pass
+
+
+# ---- who may write
+
+
+class Own(_Op, frozen=True):
+    """``incarnation`` is the only one that may write for ``path`` from here on. Leases of older ones end: their
+    messages wait again. Saying it twice changes nothing. ``stale`` if a newer one was announced."""
+
+    path: str
+    incarnation: Incarnation
+
+
+# ---- mail
+
+
+class Accept(_Op, frozen=True):
+    """Take a message for ``receiver``. Answer: ``Accepted``, after which it is never lost.
+
+    ``key``: the sender's own name for it; the same sender and key get the same answer and nothing is stored again, as
+    long as the first one is kept. ``due_ms``: it enters its lane not before. ``limit``: the most open messages the
+    mailbox may have, 0 for the largest there is; then ``when_full``: ``refuse`` is ``overloaded``; ``drop_oldest``
+    drops the oldest that is not leased; ``spill`` takes it all the same and says so.
+    ``too_large``, ``overloaded``, ``removed``.
+    """
+
+    receiver: str
+    sender: str
+    body: bytes
+    session: str = ""
+    key: str = ""
+    meta: bytes = b""
+    due_ms: int = 0
+    limit: int = 0
+    when_full: WhenFull = "refuse"
+
+
+class Lease(_Op, frozen=True):
+    """The oldest message that may be handled now, for this incarnation alone: ``Leased`` or ``Nothing``. ``stale``.
+
+    Who holds one gets the same again, its attempt and its ``until_ms`` unchanged: an agent has one turn at a time, and
+    an answer that got lost can be asked for again.
+
+    A lease ends by what is said of the message, or by ``Own`` of a newer incarnation; never by the clock alone. Past
+    ``until_ms`` it is listed as overdue, so that the host ends whoever holds it.
+    """
+
+    path: str
+    incarnation: Incarnation
+    until_ms: int
+
+
+class Extend(_Op, frozen=True):
+    """The holder needs longer. ``stale``."""
+
+    path: str
+    incarnation: Incarnation
+    message: int
+    attempt: int
+    until_ms: int
+
+
+class CommitTurn(_Op, frozen=True):
+    """The end of a turn, as one: acknowledgement, state after, sends, log entries, outcome. Answer: ``Committed``.
+
+    ``message`` 0: a turn that no durable message began. ``state`` None: unchanged. ``checkpoint``: the state after is
+    kept under this name too. A send that cannot be taken (``overloaded``, ``removed``) refuses the whole turn, or with
+    ``unsendable="dead_letter"`` becomes a dead letter in it. ``lease_until_ms``: lease the next message in the same
+    breath. The same turn of a message committed again is answered again and changes nothing (one
+    that no message began is a new turn each time; its sends with a key are taken once). ``stale``, ``removed``,
+    ``too_large``.
+    """
+
+    path: str
+    incarnation: Incarnation
+    message: int = 0
+    attempt: int = 0
+    state: bytes | None = None
+    state_version: int = 0
+    sends: tuple[Accept, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    outcome: bytes = b""
+    checkpoint: str = ""
+    unsendable: Literal["refuse", "dead_letter"] = "refuse"
+    lease_until_ms: int = 0
+
+
+class Release(_Op, frozen=True):
+    """A leased message waits again, at its place. ``stale`` if it is not leased for this attempt (so the next
+    three)."""
+
+    message: int
+    attempt: int
+    reason: str
+
+
+class BackOff(_Op, frozen=True):
+    """A leased message waits until ``until_ms``; its lane with it."""
+
+    message: int
+    attempt: int
+    until_ms: int
+    reason: str
+
+
+class Park(_Op, frozen=True):
+    """A leased message waits for ``Requeue`` or ``Drop``; its lane with it."""
+
+    message: int
+    attempt: int
+    reason: str
+
+
+class DeadLetter(_Op, frozen=True):
+    """A leased message is set aside with its history; its lane goes on."""
+
+    message: int
+    attempt: int
+    reason: str
+
+
+class Requeue(_Op, frozen=True):
+    """A parked message, or one that backs off, waits again at its place; a dead letter at the end of its lane, beyond
+    any bound. ``unknown``, ``conflict`` in any other status; ``removed``."""
+
+    message: int
+    reason: str = ""
+
+
+class Drop(_Op, frozen=True):
+    """Never to be handled. ``unknown``; ``conflict`` if it is leased or done."""
+
+    message: int
+    reason: str = ""
+
+
+class Strand(_Op, frozen=True):
+    """Every open message of the mailbox, the leased one too, becomes a dead letter: who should have handled it is gone
+    for good, and its name may be used again."""
+
+    path: str
+    reason: str
+
+
+class Ripen(_Op, frozen=True):
+    """What was delayed or backs off and is due by now waits: up to ``limit`` messages, in the order they are due.
+    Answer: ``Ripened``."""
+
+    limit: int = 1000
+
+
+class Schedule(_Op, frozen=True):
+    """Keep a periodic message, or replace the one of that name. ``too_large``."""
+
+    name: str
+    receiver: str
+    sender: str
+    cron: str
+    body: bytes
+    due_ms: int
+    session: str = ""
+    meta: bytes = b""
+
+
+class Unschedule(_Op, frozen=True):
+    """``unknown``."""
+
+    name: str
+
+
+class Fire(_Op, frozen=True):
+    """The periodic message that is due at ``due_ms`` is sent, and is due next at ``next_due_ms`` (0: it is over).
+    ``stale`` if it is not due at ``due_ms``: it was fired already. The rest as ``Accept``, whose answer it has; if that
+    is a refusal the next time is set all the same."""
+
+    name: str
+    due_ms: int
+    next_due_ms: int
+    limit: int = 0
+
+
+# ---- tool calls
+
+
+class Intend(_Op, frozen=True):
+    """Written before a tool call of a turn begins. ``call`` is unique within the turn. ``stale``, ``too_large``;
+    ``conflict`` if this call has been intended by this attempt."""
+
+    path: str
+    incarnation: Incarnation
+    message: int
+    attempt: int
+    call: str
+    tool: str
+    arguments: bytes = b""
+    idempotent: bool = False
+
+
+class Conclude(_Op, frozen=True):
+    """How it ended. ``stale``; ``unknown`` without an intent; ``too_large``. The first outcome stays."""
+
+    path: str
+    incarnation: Incarnation
+    message: int
+    call: str
+    outcome: bytes
+
+
+# ---- sessions
+
+
+class Append(_Op, frozen=True):
+    """Entries to a session's log: ``Appended``. ``incarnation`` None: the host itself writes. ``stale``, ``removed``,
+    ``too_large``."""
+
+    path: str
+    entries: tuple[Entry, ...]
+    incarnation: Incarnation | None = None
+
+
+class Checkpoint(_Op, frozen=True):
+    """The present state under ``name``, replacing what had it. ``unknown`` without a session; ``too_many``."""
+
+    path: str
+    name: str
+
+
+class RollBack(_Op, frozen=True):
+    """The state becomes that of the checkpoint. The log is append-only and stays. ``unknown``."""
+
+    path: str
+    name: str
+
+
+class EndSession(_Op, frozen=True):
+    """It is over, retention may remove it; a later turn or entry opens it again. ``unknown``."""
+
+    path: str
+
+
+class RemoveSession(_Op, frozen=True):
+    """State, log, checkpoints, intents and open mail go; a tombstone stays: mail, turns and entries for ``path`` are
+    ``removed`` until ``Revive``. Removing twice, or what never was, is no error."""
+
+    path: str
+
+
+class Revive(_Op, frozen=True):
+    """Lift the tombstone; the log goes on with the next number. ``unknown`` without one."""
+
+    path: str
+
+
+class Fork(_Op, frozen=True):
+    """``target`` begins as a copy of ``source``: state, checkpoints and log; at a ``checkpoint``, what was there then.
+    ``unknown``; ``conflict`` if there is a target; ``removed`` if it was removed."""
+
+    source: str
+    target: str
+    checkpoint: str = ""
+
+
+class Import(_Op, frozen=True):
+    """A session from elsewhere, as ``Reader.session``, ``state`` and ``log`` told it; the rest of a long log follows by
+    ``Append``. ``conflict``, ``removed``, ``too_large``."""
+
+    path: str
+    state: bytes | None = None
+    state_version: int = 0
+    entries: tuple[Entry, ...] = ()
+
+
+# ---- the core, in order
+
+
+class Note(_Op, frozen=True):
+    """The next event of the core. ``number`` counts from 1 in each boot. One that is kept already is passed over;
+    ``out_of_order`` if one before it is missing: write the ``Missed`` first."""
+
+    boot: int
+    number: int
+    now_s: float
+    event: bytes
+    chance: bytes = b""
+
+
+class Picture(_Op, frozen=True):
+    """A snapshot of the core after event ``number``, the last one written. ``out_of_order``."""
+
+    boot: int
+    number: int
+    now_s: float
+    state: bytes
+
+
+class Missed(_Op, frozen=True):
+    """Events from the next one up to ``last`` will never come. ``out_of_order`` if ``last`` is written already."""
+
+    boot: int
+    last: int
+    why: str
+
+
+Op = (
+    Own
+    | Accept
+    | Lease
+    | Extend
+    | CommitTurn
+    | Release
+    | BackOff
+    | Park
+    | DeadLetter
+    | Requeue
+    | Drop
+    | Strand
+    | Ripen
+    | Schedule
+    | Unschedule
+    | Fire
+    | Intend
+    | Conclude
+    | Append
+    | Checkpoint
+    | RollBack
+    | EndSession
+    | RemoveSession
+    | Revive
+    | Fork
+    | Import
+    | Note
+    | Picture
+    | Missed
+)
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """What ``Store.retain`` may remove: what is older, and the oldest while the journal holds more than ``size_bytes``.
+
+    None keeps for ever. Open mail and live sessions are never removed, dead letters and tombstones only by age; events
+    of the core only up to a snapshot. A closed message takes its idempotency key and its history with it.
+    """
+
+    mail_ms: int | None = 7 * 86_400_000
+    events_ms: int | None = 7 * 86_400_000
+    ended_ms: int | None = 30 * 86_400_000
+    dead_ms: int | None = None
+    tombstones_ms: int | None = None
+    size_bytes: int | None = None

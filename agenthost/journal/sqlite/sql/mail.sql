@@ -1,0 +1,128 @@
+-- name: box
+-- What the writer remembers of a path.
+SELECT
+    (SELECT count(*) FROM mail WHERE receiver = :path AND closed_ms IS NULL),
+    EXISTS (SELECT 1 FROM tombstones WHERE path = :path),
+    EXISTS (SELECT 1 FROM intents WHERE path = :path),
+    owners.boot, owners.n, sessions.id, sessions.last_seq,
+    leased.id, leased.attempt, leased.boot, leased.n, leased.lane
+FROM (SELECT 1)
+    LEFT JOIN owners ON owners.path = :path
+    LEFT JOIN sessions ON sessions.path = :path
+    LEFT JOIN mail AS leased ON leased.receiver = :path AND leased.status = 2;
+
+-- name: own
+INSERT INTO owners (path, boot, n) VALUES (:path, :boot, :n)
+ON CONFLICT (path) DO UPDATE SET boot = excluded.boot, n = excluded.n;
+
+-- name: key
+SELECT id FROM mail WHERE sender = :sender AND key = :key;
+
+-- name: accept
+-- It is ready if nobody is before it in its lane.
+INSERT INTO mail (id, place, receiver, sender, lane, status, ready, accepted_ms, key, meta, body)
+VALUES (
+    :id, :id, :receiver, :sender, :lane, 1,
+    NOT EXISTS (
+        SELECT 1 FROM mail WHERE receiver = :receiver AND lane = :lane AND closed_ms IS NULL AND place IS NOT NULL
+    ),
+    :now_ms, :key, :meta, :body
+);
+
+-- name: accept_first
+-- Into a mailbox that is empty.
+INSERT INTO mail (id, place, receiver, sender, lane, status, ready, accepted_ms, key, meta, body)
+VALUES (:id, :id, :receiver, :sender, :lane, 1, 1, :now_ms, :key, :meta, :body);
+
+-- name: accept_delayed
+INSERT INTO mail (id, receiver, sender, lane, status, ready, due_ms, accepted_ms, key, meta, body)
+VALUES (:id, :receiver, :sender, :lane, 0, 0, :due_ms, :now_ms, :key, :meta, :body);
+
+-- name: accept_dead
+INSERT INTO mail (id, receiver, sender, lane, status, ready, accepted_ms, closed_ms, key, meta, body)
+VALUES (:id, :receiver, :sender, :lane, 6, 0, :now_ms, :now_ms, :key, :meta, :body);
+
+-- name: oldest
+-- Who goes first where a mailbox drops its oldest.
+SELECT id FROM mail WHERE receiver = :receiver AND closed_ms IS NULL AND status <> 2 ORDER BY id LIMIT :limit;
+
+-- name: first_ready
+SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
+    closed_ms, outcome
+FROM mail WHERE receiver = :path AND ready = 1 ORDER BY place LIMIT 1;
+
+-- name: message
+SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
+    closed_ms, outcome
+FROM mail WHERE id = :id;
+
+-- name: lease
+UPDATE mail SET status = 2, ready = 0, attempt = attempt + 1, boot = :boot, n = :n, until_ms = :until_ms WHERE id = :id;
+
+-- name: extend
+UPDATE mail SET until_ms = :until_ms WHERE id = :id;
+
+-- name: brief
+SELECT receiver, lane, status, ready, attempt, boot, n FROM mail WHERE id = :id;
+
+-- name: wait
+-- It is the first of its lane.
+UPDATE mail SET status = 1, ready = 1, due_ms = NULL WHERE id = :id;
+
+-- name: hold
+UPDATE mail SET status = :status, ready = 0, due_ms = :due_ms WHERE id = :id;
+
+-- name: close
+UPDATE mail SET status = :status, ready = 0, due_ms = NULL, closed_ms = :now_ms WHERE id = :id;
+
+-- name: finish
+UPDATE mail SET status = 5, closed_ms = :now_ms, outcome = :outcome WHERE id = :id;
+
+-- name: promote
+-- The lane goes on: who is first in it now is ready. Only the first was ever anything but waiting.
+UPDATE mail SET ready = 1 WHERE id = (
+    SELECT id FROM mail WHERE receiver = :receiver AND lane = :lane AND closed_ms IS NULL AND place IS NOT NULL
+    ORDER BY place LIMIT 1
+);
+
+-- name: enter
+-- Into its lane, at the end: one that was delayed, or a dead letter.
+UPDATE mail SET status = 1, place = :place, due_ms = NULL, closed_ms = NULL, ready = NOT EXISTS (
+    SELECT 1 FROM mail WHERE receiver = :receiver AND lane = :lane AND closed_ms IS NULL AND place IS NOT NULL
+) WHERE id = :id;
+
+-- name: ripe
+SELECT id, receiver, lane, status FROM mail WHERE due_ms <= :now_ms ORDER BY due_ms, id LIMIT :limit;
+
+-- name: fail
+INSERT INTO failures (message, line, attempt, at_ms, what, reason)
+VALUES (
+    :id, (SELECT coalesce(max(line), 0) + 1 FROM failures WHERE message = :id), :attempt, :now_ms, :what, :reason
+);
+
+-- name: open_box
+SELECT id, attempt FROM mail WHERE receiver = :path AND closed_ms IS NULL ORDER BY id;
+
+-- name: strand_box
+UPDATE mail SET status = 6, ready = 0, due_ms = NULL, closed_ms = :now_ms
+WHERE receiver = :path AND closed_ms IS NULL;
+
+-- name: drop_box
+UPDATE mail SET status = 7, ready = 0, due_ms = NULL, closed_ms = :now_ms
+WHERE receiver = :path AND closed_ms IS NULL;
+
+-- name: schedule
+INSERT OR REPLACE INTO crons (name, receiver, sender, session, cron, due_ms, meta, body)
+VALUES (:name, :receiver, :sender, :session, :cron, :due_ms, :meta, :body);
+
+-- name: unschedule
+DELETE FROM crons WHERE name = :name;
+
+-- name: unschedule_all
+DELETE FROM crons WHERE receiver = :path;
+
+-- name: cron
+SELECT name, receiver, sender, cron, body, due_ms, session, meta FROM crons WHERE name = :name;
+
+-- name: cron_due
+UPDATE crons SET due_ms = :due_ms WHERE name = :name;

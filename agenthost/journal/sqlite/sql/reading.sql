@@ -1,0 +1,137 @@
+-- name: read_by_key
+SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
+    closed_ms, outcome
+FROM mail WHERE sender = :sender AND key = :key;
+
+-- name: read_history
+SELECT message, attempt, at_ms, what, reason FROM failures WHERE message = :id ORDER BY line;
+
+-- name: read_mailbox
+SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
+    closed_ms, outcome
+FROM mail WHERE receiver = :receiver AND closed_ms IS NULL AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: read_open_count
+SELECT count(*) FROM mail WHERE receiver = :receiver AND closed_ms IS NULL;
+
+-- name: read_mailboxes
+SELECT receiver, count(*) FROM mail WHERE closed_ms IS NULL AND receiver > :after
+GROUP BY receiver ORDER BY receiver LIMIT :limit;
+
+-- name: read_next_receiver
+-- From one to the next: as many steps as receivers, however long their mailboxes.
+SELECT min(receiver) FROM mail WHERE ready = 1 AND receiver > :after;
+
+-- name: read_held
+SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
+    closed_ms, outcome
+FROM mail WHERE receiver = :path AND status = 2;
+
+-- name: read_overdue
+SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
+    closed_ms, outcome
+FROM mail WHERE status = 2 AND until_ms <= :now_ms ORDER BY until_ms, id LIMIT :limit;
+
+-- name: read_next_due
+SELECT min(due_ms) FROM mail WHERE due_ms IS NOT NULL;
+
+-- name: read_dead_letters
+SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
+    closed_ms, outcome
+FROM mail WHERE status = 6 AND id > :after AND substr(receiver, 1, length(:prefix)) = :prefix ORDER BY id LIMIT :limit;
+
+-- name: read_crons
+SELECT name, receiver, sender, cron, body, due_ms, session, meta FROM crons WHERE name > :after ORDER BY name LIMIT :limit;
+
+-- name: read_owner
+SELECT boot, n FROM owners WHERE path = :path;
+
+-- name: read_sessions
+-- No path holds the last character of Unicode.
+SELECT path, created_ms, changed_ms, first_seq, last_seq, state_bytes, state_version, coalesce(ended_ms, 0)
+FROM sessions WHERE path > :after AND path >= :prefix AND path < :prefix || char(1114111) ORDER BY path LIMIT :limit;
+
+-- name: read_session
+SELECT path, created_ms, changed_ms, first_seq, last_seq, state_bytes, state_version, coalesce(ended_ms, 0)
+FROM sessions WHERE path = :path;
+
+-- name: read_state
+SELECT path, state, state_version, last_seq, '', changed_ms, digest FROM sessions WHERE path = :path;
+
+-- name: read_checkpoint
+SELECT path, checkpoints.state, checkpoints.state_version, seq, name, at_ms, checkpoints.digest
+FROM sessions JOIN checkpoints ON checkpoints.session = sessions.id WHERE path = :path AND name = :name;
+
+-- name: read_checkpoints
+SELECT path, x'', checkpoints.state_version, seq, name, at_ms
+FROM sessions JOIN checkpoints ON checkpoints.session = sessions.id WHERE path = :path ORDER BY made DESC;
+
+-- name: read_log_ends
+SELECT id, first_seq, last_seq FROM sessions WHERE path = :path;
+
+-- name: read_log
+SELECT :path, seq, at_ms, type, body, message, attempt, broken FROM log
+WHERE session = :session AND seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: read_intents
+SELECT path, message, call, attempt, tool, arguments, idempotent, at_ms, outcome, coalesce(outcome_ms, 0) FROM intents
+WHERE path = :path AND (:message IS NULL OR message = :message) ORDER BY id;
+
+-- name: read_next_boot
+SELECT min(boot) FROM core WHERE boot > :after;
+
+-- name: read_core
+SELECT boot, number, what, until, now_s, at_ms, chance, body FROM core
+WHERE boot = :boot AND number > :after ORDER BY number, what LIMIT :limit;
+
+-- name: read_picture
+SELECT boot, number, what, until, now_s, at_ms, chance, body FROM core
+WHERE boot = :boot AND number = :number AND what = 2;
+
+-- name: read_last_picture
+SELECT boot, number, what, until, now_s, at_ms, chance, body FROM core
+WHERE boot = :boot AND what = 2 ORDER BY number DESC LIMIT 1;
+
+-- name: read_counts
+SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM mail WHERE closed_ms IS NULL),
+    (SELECT count(*) FROM mail WHERE status = 6);
+
+-- name: export_mail
+SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
+    closed_ms, outcome
+FROM mail ORDER BY id;
+
+-- name: export_failures
+SELECT message, attempt, at_ms, what, reason FROM failures ORDER BY message, line;
+
+-- name: export_crons
+SELECT name, receiver, sender, cron, body, due_ms, session, meta FROM crons ORDER BY name;
+
+-- name: export_owners
+SELECT path, boot, n FROM owners ORDER BY path;
+
+-- name: export_states
+SELECT path, state, state_version, last_seq, '', changed_ms, digest FROM sessions WHERE state IS NOT NULL ORDER BY path;
+
+-- name: export_checkpoints
+SELECT path, checkpoints.state, checkpoints.state_version, seq, name, at_ms, checkpoints.digest
+FROM sessions JOIN checkpoints ON checkpoints.session = sessions.id
+WHERE checkpoints.state IS NOT NULL ORDER BY path, made;
+
+-- name: export_log
+SELECT path, seq, at_ms, type, body, message, attempt, broken
+FROM sessions JOIN log ON log.session = sessions.id ORDER BY path, seq;
+
+-- name: export_sessions
+SELECT path, created_ms, changed_ms, first_seq, last_seq, state_bytes, state_version, coalesce(ended_ms, 0)
+FROM sessions ORDER BY path;
+
+-- name: export_tombstones
+SELECT path, removed_ms, last_seq FROM tombstones ORDER BY path;
+
+-- name: export_intents
+SELECT path, message, call, attempt, tool, arguments, idempotent, at_ms, outcome, coalesce(outcome_ms, 0)
+FROM intents ORDER BY id;
+
+-- name: export_core
+SELECT boot, number, what, until, now_s, at_ms, chance, body FROM core ORDER BY boot, number, what;

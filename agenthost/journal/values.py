@@ -1,0 +1,206 @@
+"""What a journal keeps, as its readers see it and as ``export`` writes it.
+
+Bodies are opaque bytes (msgpack, packed and read by the two ends alone). Times are milliseconds since 1970 of the
+``now_ms`` that came with the batch; the journal has no clock. An incarnation is ``(boot, n)``; the larger is the newer.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Incarnation = tuple[int, int]
+"""(boot, n), as everywhere in agenthost."""
+
+Status = Literal["delayed", "waiting", "leased", "backing_off", "parked", "done", "dead", "dropped"]
+"""Of a message. The first five are *open*: they count against the bound of the mailbox. ``delayed`` has not entered its
+lane yet; ``waiting`` to ``parked`` have, and the first of a lane holds back those behind it; the last three are
+closed."""
+
+OPEN: tuple[Status, ...] = ("delayed", "waiting", "leased", "backing_off", "parked")
+
+
+class _Value(msgspec.Struct, frozen=True, tag_field="kind", tag=str.lower):
+    pass
+
+
+class Mail(_Value, frozen=True):
+    """A message. ``place`` is its position in its lane, 0 before it entered it; ``attempt`` counts leases so far.
+
+    ``incarnation`` and ``until_ms`` are those of the last lease. ``meta`` is the host's, ``body`` the author's.
+    """
+
+    id: int
+    place: int
+    receiver: str
+    sender: str
+    session: str
+    status: Status
+    attempt: int
+    accepted_ms: int
+    body: bytes
+    meta: bytes = b""
+    key: str = ""
+    due_ms: int = 0
+    incarnation: Incarnation | None = None
+    until_ms: int = 0
+    closed_ms: int = 0
+    outcome: bytes = b""
+
+
+class Failure(_Value, frozen=True):
+    """One line of a message's history: an attempt that did not end well, or what somebody did with it.
+
+    ``what``: ``released``, ``backed_off``, ``parked``, ``dead_letter`` (the operations of these names), ``lost`` (a
+    newer incarnation owns the path), ``requeued``, ``dropped``, ``stranded``, ``unsendable``.
+    """
+
+    message: int
+    attempt: int
+    at_ms: int
+    what: str
+    reason: str
+
+
+class Cron(_Value, frozen=True):
+    """A periodic message. ``cron`` is its text as written; the host computes ``due_ms`` from it."""
+
+    name: str
+    receiver: str
+    sender: str
+    cron: str
+    body: bytes
+    due_ms: int
+    session: str = ""
+    meta: bytes = b""
+
+
+class Entry(_Value, frozen=True):
+    """One event of a session's log, as it is handed in. ``message`` and ``attempt`` say which turn it is of (0: none).
+
+    ``broken``: the part of an answer that was streamed before its attempt ended; never a whole answer.
+    """
+
+    type: str
+    body: bytes
+    message: int = 0
+    attempt: int = 0
+    broken: bool = False
+
+
+class Logged(_Value, frozen=True):
+    """An ``Entry`` with its number in the log of ``session``, from 1 without gaps."""
+
+    session: str
+    seq: int
+    at_ms: int
+    type: str
+    body: bytes
+    message: int = 0
+    attempt: int = 0
+    broken: bool = False
+
+
+class LogPage(_Value, frozen=True):
+    """``first_seq``: older ones were removed by retention. ``last_seq``: the newest there is, in this page or not."""
+
+    first_seq: int
+    last_seq: int
+    entries: tuple[Logged, ...]
+
+
+class Session(_Value, frozen=True):
+    """``first_seq`` is the oldest entry kept (``last_seq + 1`` if none is)."""
+
+    path: str
+    created_ms: int
+    changed_ms: int
+    first_seq: int
+    last_seq: int
+    state_bytes: int
+    state_version: int
+    ended_ms: int = 0
+
+
+class State(_Value, frozen=True):
+    """A session's state after its last committed turn, or at a checkpoint (``name``); ``seq`` is where its log was."""
+
+    path: str
+    state: bytes
+    state_version: int
+    seq: int
+    name: str = ""
+    at_ms: int = 0
+
+
+class Intent(_Value, frozen=True):
+    """A tool call of a turn. ``outcome`` None: it was begun, and nobody knows how it ended."""
+
+    path: str
+    message: int
+    call: str
+    attempt: int
+    tool: str
+    arguments: bytes
+    idempotent: bool
+    at_ms: int
+    outcome: bytes | None = None
+    outcome_ms: int = 0
+
+
+class Noted(_Value, frozen=True):
+    """An event of the core, with the ``now_s`` and the chance it was decided with."""
+
+    boot: int
+    number: int
+    now_s: float
+    chance: bytes
+    event: bytes
+    at_ms: int = 0
+
+
+class Snapshot(_Value, frozen=True):
+    """The core's state after event ``number``; replay may begin here."""
+
+    boot: int
+    number: int
+    now_s: float
+    state: bytes
+    at_ms: int = 0
+
+
+class Gap(_Value, frozen=True):
+    """Events ``first`` to ``last`` were never written; ``why`` in words."""
+
+    boot: int
+    first: int
+    last: int
+    why: str
+    at_ms: int = 0
+
+
+class Tombstone(_Value, frozen=True):
+    path: str
+    removed_ms: int
+    last_seq: int
+
+
+class Owner(_Value, frozen=True):
+    """Who may write what belongs to ``path``."""
+
+    path: str
+    incarnation: Incarnation
+
+
+class Stats(_Value, frozen=True):
+    """``size_bytes`` is what is in use; ``file_bytes`` what it takes on the disk, 0 where there is none."""
+
+    size_bytes: int
+    file_bytes: int
+    sessions: int
+    open_mail: int
+    dead_letters: int
+
+
+Exported = Mail | Failure | Cron | Logged | Session | State | Intent | Noted | Snapshot | Gap | Tombstone | Owner

@@ -1,0 +1,170 @@
+"""What host and journal say to each other, on a stream in order; frames as in ``protocol.frames``.
+
+The host numbers its words. Each is named in a Did when it has survived, or could be answered; those that are not are
+said again to the next journal, in the same order, so each may come twice. Doors come beside the stream, as descriptors
+with the number that ``Own`` names.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+WORD_BYTES = 64 * 1024 * 1024
+
+
+class _Word(msgspec.Struct, frozen=True, array_like=True, tag=str.lower):
+    pass
+
+
+class Terms(msgspec.Struct, frozen=True, array_like=True):
+    """How a receiver's mail is treated: ``attempts`` until it is a dead letter, pauses between them from
+    ``initial_ms``, twice as long each time up to ``max_ms``; its mailbox holds ``limit`` messages (0: the most there
+    is)."""
+
+    attempts: int = 3
+    initial_ms: int = 1000
+    max_ms: int = 60_000
+    limit: int = 0
+    when_full: Literal["refuse", "drop_oldest", "spill"] = "refuse"
+
+
+# ---- host to journal
+
+
+class Own(_Word, frozen=True):
+    """Incarnation (boot, n) has ``path`` from here on, and speaks over that door."""
+
+    id: int
+    path: str
+    boot: int
+    n: int
+    door: int
+    terms: Terms
+
+
+class Disown(_Word, frozen=True):
+    """Nothing of it is left. ``why`` it ended, if the message in its hand is to count that as a failed attempt. This
+    journal may never have heard of it, so the terms are said again."""
+
+    id: int
+    path: str
+    boot: int
+    n: int
+    why: str
+    terms: Terms
+
+
+class Clear(_Word, frozen=True):
+    """Whoever gets this name next is somebody else: open mail becomes dead letters, the state is forgotten."""
+
+    id: int
+    path: str
+    why: str
+
+
+class Known(_Word, frozen=True):
+    """Answer to Knows. ``why`` not, if not."""
+
+    id: int
+    path: str
+    terms: Terms | None
+    why: str = ""
+
+
+class Event(_Word, frozen=True):
+    """Of the core, in order; ``chance`` is set where it has changed."""
+
+    id: int
+    boot: int
+    number: int
+    now_s: float
+    event: bytes
+    chance: bytes = b""
+
+
+class Picture(_Word, frozen=True):
+    """What the core began with, before its first event."""
+
+    id: int
+    boot: int
+    now_s: float
+    state: bytes
+
+
+class Send(_Word, frozen=True):
+    """Of a client: Answer with the number of the message."""
+
+    id: int
+    sender: str
+    to: str
+    body: bytes
+    key: str
+    terms: Terms
+
+
+class Ask(_Word, frozen=True):
+    """``what``: mailboxes, letters, letter, requeue, drop, stats, vacuum; ``questions`` has their arguments."""
+
+    id: int
+    what: str
+    args: dict[str, Any] = {}
+
+
+FromHost = Own | Disown | Clear | Known | Event | Picture | Send | Ask
+
+
+# ---- journal to host
+
+
+class Opened(_Word, frozen=True):
+    """The database is open. ``noted``: the last event of this boot that it has."""
+
+    noted: int
+
+
+class Did(_Word, frozen=True):
+    ids: list[int]
+
+
+class Answer(_Word, frozen=True):
+    """``code`` empty: it is ``result``."""
+
+    id: int
+    result: Any = None
+    code: str = ""
+    why: str = ""
+    hint: str = ""
+
+
+class Waits(_Word, frozen=True):
+    """There is mail for ``path``, and no door to tell it."""
+
+    path: str
+
+
+class Knows(_Word, frozen=True):
+    """May mail be sent to ``path``? Known answers."""
+
+    path: str
+
+
+class Trouble(_Word, frozen=True):
+    """Nothing can be written; it is tried again. An empty ``why``: it can again."""
+
+    code: str = ""
+    why: str = ""
+
+
+class SetAside(_Word, frozen=True):
+    """A message has become a dead letter."""
+
+    path: str
+    message: int
+    sender: str
+    attempt: int
+    why: str
+
+
+FromJournal = Opened | Did | Answer | Waits | Knows | Trouble | SetAside
