@@ -24,6 +24,7 @@ test: setup ## the tests, without the slow ones: under ten minutes on two cores
 test-all: setup ## all tests, the slow ones and those with a real model too
 	@scripts/setup.sh model || echo "the model extra cannot be installed here: its tests will be skipped"
 	@scripts/setup.sh erlang || echo "Erlang cannot be installed here: what compares with it will be skipped"
+	@scripts/setup.sh systemd || echo "qemu cannot be installed here: the tests with a real systemd will be skipped"
 	@exec $(PY) -m pytest
 
 lint: setup ## ruff, its formatter, and the layers

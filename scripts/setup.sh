@@ -4,6 +4,7 @@
 #   scripts/setup.sh          what is needed to run, change and test agenthost
 #   scripts/setup.sh model    that, and a small model with its weights (about 200 MB)
 #   scripts/setup.sh erlang   that, and Debian's Erlang for tests/conformance (16 MB), if it is not there; needs root
+#   scripts/setup.sh systemd  that, and Debian's qemu and mmdebstrap for tests/systemd, if they are not there; needs root
 #
 # PYTHON=... names the interpreter, VENV=... another folder. Does nothing if nothing has changed since last time: a
 # stamp in the environment is named after a digest of all that went into it.
@@ -108,8 +109,24 @@ erlang)
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends erlang-base >&2
     fi
     ;;
+systemd)
+    missing=
+    for pair in mmdebstrap:mmdebstrap qemu-system-x86_64:qemu-system-x86 cpio:cpio; do
+        command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
+    done
+    if [ -n "$missing" ]; then
+        if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+            say "cannot install$missing: that needs root and apt-get"
+            exit 1
+        fi
+        say "installing$missing"
+        apt-get update -qq >&2 || true
+        # shellcheck disable=SC2086  # a list of names
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2
+    fi
+    ;;
 *)
-    say "cannot set up '$1': unknown part; say nothing, model, or erlang"
+    say "cannot set up '$1': unknown part; say nothing, model, erlang, or systemd"
     exit 2
     ;;
 esac

@@ -10,6 +10,7 @@ import sys
 
 from agenthost import kernel
 from agenthost.errors import UsageError
+from agenthost.guardian import leaf
 from agenthost.guardian.guard import Guard, prepare
 from agenthost.guardian.terminal import Terminal
 
@@ -54,6 +55,8 @@ def main(words: list[str]) -> int:
         Terminal().say(str(error))
         return error.exit_code
     kernel.set_process_name("agenthost-guard")
+    if why := leaf.try_enter():
+        Terminal(options["--name"]).say(why)
     guard = Guard(argv, walls=options["--namespace"], silence_s=silence_s, name=options["--name"], signals=signals)
     if options["--namespace"] == "never":
         guard.without_namespace("--namespace never")

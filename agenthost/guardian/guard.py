@@ -93,7 +93,6 @@ class Guard:
         """``ContainmentError`` where a namespace is required and refused, ``OSError`` where the system has no room."""
         self._farewell = None
         self._heard_s = self._awake_s = time.monotonic()
-        self._notify.alive()
         if self._refused is None:
             try:
                 child = namespace.start(self._argv)
@@ -172,6 +171,7 @@ class Guard:
         if now - self._awake_s > timeout_s + max(1.0, self._silence_s / 4):
             self._heard_s = now  # we were stopped, or the machine was: that is no silence of the host
         self._awake_s = now
+        self._notify.alive(now)  # systemd watches us alone; it is us who watch the host
 
     def _note_signal(self, signum: int) -> None:
         if signum == signal.SIGQUIT:
@@ -200,7 +200,7 @@ class Guard:
         self._heard_s = time.monotonic()
         match words:
             case ["BEAT"]:
-                self._notify.alive()
+                pass  # that it was heard is all there is to it
             case ["CELLS", *paths]:
                 self._cells += [path for path in paths if path not in self._cells]
             case ["SOCKETS", folder] if folder.startswith("/"):
@@ -284,4 +284,5 @@ def prepare() -> Signals:
     """Before anything is started: descriptors in order, signals heard."""
     order.keep_standard_descriptors()
     order.close_on_exec()
+    order.lift()
     return Signals()

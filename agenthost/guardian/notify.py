@@ -20,7 +20,9 @@ class Notify:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
         watched = environment.get("WATCHDOG_PID", str(pid)) == str(pid)
-        self._watchdog = watched and bool(environment.get("WATCHDOG_USEC"))
+        usec = environment.get("WATCHDOG_USEC", "")
+        self._watchdog_s = int(usec) / 1e6 if watched and usec.isascii() and usec.isdigit() else 0.0
+        self._next_alive_s = 0.0
 
     def say(self, *lines: str) -> None:
         if self._socket is None:
@@ -36,6 +38,8 @@ class Notify:
     def stopping(self) -> None:
         self.say("STOPPING=1", "STATUS=stopping")
 
-    def alive(self) -> None:
-        if self._watchdog:
+    def alive(self, now: float) -> None:
+        """Said as often as systemd wants to hear it (sd_watchdog_enabled(3): half of its time, or less)."""
+        if self._watchdog_s and now >= self._next_alive_s:
+            self._next_alive_s = now + self._watchdog_s / 4
             self.say("WATCHDOG=1")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from agenthost import kernel
 from agenthost.guardian import notify, signals
 
 LINK_FD = "AGENTHOST_GUARDIAN_FD"
@@ -15,15 +16,28 @@ OUTER_PROC_FD = "AGENTHOST_OUTER_PROC_FD"
 NAMESPACE = "AGENTHOST_NAMESPACE"
 USER_NAMESPACE = "AGENTHOST_USER_NAMESPACE"
 REFUSED = "AGENTHOST_NAMESPACE_REFUSED"
+LIFTED = "AGENTHOST_LIFTED"
 
 NOT_EXECUTED = 127
+NICER, OOM_SCORE = 5, -950
 
 
 def host_environment(**added: str) -> dict[str, str]:
     """Ours without what is the guardian's own: systemd's variables, and those of an agenthost around this one."""
-    stale = {LINK_FD, GUARDIAN_PIDFD, OUTER_PROC_FD, NAMESPACE, USER_NAMESPACE, REFUSED, *notify.MINE}
+    stale = {LINK_FD, GUARDIAN_PIDFD, OUTER_PROC_FD, NAMESPACE, USER_NAMESPACE, REFUSED, LIFTED, *notify.MINE}
     kept = {name: value for name, value in os.environ.items() if name not in stale}
-    return {**kept, **added}
+    return {**kept, LIFTED: str(lifted), **added}
+
+
+lifted = 0
+"""By so much our nice value was lowered; the host's is, too."""
+
+
+def lift() -> None:
+    """Before anything is started: guardian, init and host come before what they run, on the CPU and in memory."""
+    global lifted
+    lifted = kernel.try_raise_priority(NICER)
+    kernel.try_set_oom_score(OOM_SCORE)
 
 
 def keep_standard_descriptors() -> None:

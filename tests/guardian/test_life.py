@@ -214,6 +214,20 @@ def test_systemd_hears_readiness_beats_and_the_end(tmp_path: Path) -> None:
             assert driven.wait_end() == 0
 
 
+def test_systemds_watchdog_watches_the_guardian_not_the_host(tmp_path: Path) -> None:
+    """A host that hangs is the guardian's business: if systemd took offence as well, it would end them all."""
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.settimeout(PATIENCE_S)
+        environment = {"NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "2000000"}
+        with Driven(tmp_path, "silent", environment=environment) as driven:
+            heard = [systemd.recv(4096).decode()]
+            while heard.count("WATCHDOG=1") < 4:
+                heard.append(systemd.recv(4096).decode())
+            assert "READY=1\nSTATUS=host is ready" in heard and len(driven.hosts()) == 1
+
+
 @WALLS
 def test_garbage_on_the_link_is_ignored(tmp_path: Path, walls: str) -> None:
     with Driven(tmp_path, "babbling", options=options(walls)) as driven:

@@ -1,0 +1,1 @@
+"""What agenthost knows of systemd on paper: the text of a unit. What a running one hears is ``guardian.notify``."""
