@@ -54,21 +54,26 @@ def resume(stopped: Mapping[int, int]) -> None:
         _sent(pid, since, signal.SIGCONT)
 
 
-def kill(seeds: Mapping[int, int], spare: Collection[int] = (), budget_s: float = BUDGET_S) -> Known:
+def kill(
+    seeds: Mapping[int, int], spare: Collection[int] = (), budget_s: float = BUDGET_S, earlier: Known | None = None
+) -> Known:
     """STOP, then KILL, the seeds and all below them, until a look finds nobody who was not sent KILL.
 
-    Returns whom it was sent to (pid to start time): they may need a moment to be gone.
+    Returns whom it was sent to (pid to start time): they may need a moment to be gone. ``earlier``: what earlier calls
+    have returned; these are added. Who was sent KILL runs no code of its own any more: to wait until it has stopped
+    first would only take the processor that it needs to end.
     """
     deadline = time.monotonic() + budget_s
     known: Known = dict(seeds)
     sent: Known = {}
+    dying = {} if earlier is None else earlier
     while True:
-        known |= stop({pid: since for pid, since in known.items() if pid not in sent}, spare, budget_s / 4)
+        known |= stop({pid: since for pid, since in known.items() if dying.get(pid) != since}, spare, budget_s / 4)
         found = [one for one in living_below(known).values() if one.pid not in spare and one.pid not in sent]
         for one in reversed(found):
             known[one.pid] = one.start_time
             if _sent(one.pid, one.start_time, signal.SIGKILL):
-                sent[one.pid] = one.start_time
+                sent[one.pid] = dying[one.pid] = one.start_time
         if not found or time.monotonic() > deadline:
             return sent
 

@@ -142,17 +142,31 @@ def descendants(pids: Iterable[int]) -> dict[int, Stat]:
 
 
 def environ(pid: int, *names: str) -> dict[str, str]:
-    """Those of ``names`` that were in the environment at exec. Empty for what may not be read or has none."""
-    try:
-        data = read_bytes(f"/proc/{pid}/environ")
-    except PermissionError:
-        return {}
+    """Those of ``names`` that were in the environment at exec. Empty for what may not be read or has none.
+
+    A process whose first thread has ended shows it by its other threads alone: the first has no memory any more.
+    """
+    data = _environ(f"/proc/{pid}/environ")
+    if not data:
+        try:
+            threads = os.listdir(f"/proc/{pid}/task")
+        except _GONE:
+            return {}
+        others = (_environ(f"/proc/{pid}/task/{thread}/environ") for thread in threads if thread != str(pid))
+        data = next(filter(None, others), b"")
     found: dict[str, str] = {}
-    for entry in (data or b"").split(b"\0"):
+    for entry in data.split(b"\0"):
         name, separator, value = entry.partition(b"=")
         if separator and (text := os.fsdecode(name)) in names:
             found.setdefault(text, os.fsdecode(value))
     return found
+
+
+def _environ(path: str) -> bytes:
+    try:
+        return read_bytes(path) or b""
+    except PermissionError:
+        return b""
 
 
 def machine_boot_id() -> str:

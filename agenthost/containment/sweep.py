@@ -2,7 +2,11 @@
 
 Looked for in this order: left-over cgroups, the births file, and the marker in the environment of what was exec'ed. The
 caller holds the lock of the state folder, so an earlier life is over. The rule: nobody is signalled who was not
-identified by his cgroup, by pid and start time, or by the marker; never ourselves or what we descend from.
+identified by his cgroup, by pid and start time, or by the marker; never ourselves or what we descend from. Nobody is
+listed twice.
+
+Not found is what left its agent's tree outside a cgroup and has given up its environment, too: it was exec'ed with an
+empty one, or has written over it. Nor what lives outside our PID namespace, unless by its cgroup.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ MARKER = "AGENTHOST_HOST"
 PATH, INCARNATION = "AGENTHOST_PATH", "AGENTHOST_INCARNATION"
 PATIENCE_S = 5.0
 PAUSE_S = 0.002
+NAMED = 10
+"""So many processes of a group are named in a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,14 @@ class Stray:
     incarnation: str
     ended: bool
     text: str
+    since: int = 0
+    """Start time of the process, in ticks."""
+
+    def is_there(self) -> bool:
+        """Still."""
+        if self.found == "cgroup":
+            return _holds_any(self.what)
+        return procfs.living(int(self.what), self.since) is not None
 
 
 def sweep(
@@ -48,15 +62,20 @@ def sweep(
     """
     kill = mode == "kill"
     births = list(births)
-    found = _sweep_cgroups(host_name, boot, births, kill, ground.own_folders() if own is None else own)
-    found += _sweep_births(births, kill)
-    found += _sweep_marked(marker, kill)
-    return found
+    spare = procfs.own_line()
+    found = _sweep_cgroups(host_name, boot, births, kill, ground.own_folders() if own is None else own, spare)
+    listed = {pid for one in found for pid in hierarchy.processes(one.what)}
+    by_birth = _sweep_births(births, kill, spare | listed)
+    listed.update(int(one.what) for one in by_birth)
+    return found + by_birth + _sweep_marked(marker, kill, spare | listed)
 
 
-def _sweep_cgroups(host_name: str, boot: int, births: list[Born], kill: bool, own: dict[str, str]) -> list[Stray]:
+def _sweep_cgroups(
+    host_name: str, boot: int, births: list[Born], kill: bool, own: dict[str, str], spare: set[int]
+) -> list[Stray]:
     recorded = {one.folder for one in births}
-    found = []
+    found: list[Stray] = []
+    listed: set[int] = set()
     # v2 first: it holds the processes; v1 groups are empty then
     for controller, place in sorted(own.items()):
         for folder in hierarchy.subfolders(place):
@@ -70,8 +89,18 @@ def _sweep_cgroups(host_name: str, boot: int, births: list[Born], kill: bool, ow
                 continue
             if controller and _host_lives(f"{own.get('', '')}/{os.path.basename(folder)}"):
                 continue  # its v2 folder was left alone above
-            found.append(_end_cgroup(folder, earlier, kill))
+            if not _holds_any(folder) and hierarchy.try_remove(folder):
+                continue  # nobody's: its host was ended together with the guardian, which would have removed it
+            pids = set(hierarchy.processes(folder))
+            if kill or controller == "" or pids - listed:
+                found.append(_end_cgroup(folder, earlier, kill, spare))
+            listed |= pids
     return found
+
+
+def _holds_any(folder: str) -> bool:
+    """Those of an outer PID namespace read 0; they count."""
+    return any(hierarchy.read(f"{one}/cgroup.procs").strip() for one in (folder, *hierarchy.subfolders_deep(folder)))
 
 
 def _host_lives(base: str) -> bool:
@@ -81,10 +110,10 @@ def _host_lives(base: str) -> bool:
         return False
 
 
-def _end_cgroup(folder: str, boot: int, kill: bool) -> Stray:
-    spare = procfs.own_line()
+def _end_cgroup(folder: str, boot: int, kill: bool, spare: set[int]) -> Stray:
     pids = [pid for pid in hierarchy.processes(folder) if pid not in spare]
-    text = f"{folder}: {len(pids)} processes of boot {boot}"
+    named = f" ({', '.join(map(str, pids[:NAMED]))}{', ...' if len(pids) > NAMED else ''})" if pids else ""
+    text = f"{folder}: {len(pids)} processes{named} of boot {boot}"
     if not kill:
         return Stray("cgroup", folder, "", str(boot), False, text)
 
@@ -106,19 +135,17 @@ def _in(folder: str, pid: int) -> bool:
     return pid in hierarchy.processes(folder)
 
 
-def _sweep_births(births: list[Born], kill: bool) -> list[Stray]:
+def _sweep_births(births: list[Born], kill: bool, spare: set[int]) -> list[Stray]:
     here = (procfs.machine_boot_id(), procfs.pid_namespace())
-    spare = procfs.own_line()
     alive = [one for one in births if (one.boot_id, one.pid_namespace) == here and one.pid not in spare and one.lives()]
     gone = kill and _end({one.pid: one.start_time for one in alive}, spare)
     return [
-        Stray("birth", str(one.pid), one.path, one.incarnation, gone, f"{one.pid} was {one.path} {one.incarnation}")
+        Stray("birth", str(one.pid), one.path, one.incarnation, gone, _text(one.pid, one.path), one.start_time)
         for one in alive
     ]
 
 
-def _sweep_marked(marker: str, kill: bool) -> list[Stray]:
-    spare = procfs.own_line()
+def _sweep_marked(marker: str, kill: bool, spare: set[int]) -> list[Stray]:
     marked: dict[int, dict[str, str]] = {}
     known: descent.Known = {}
     for pid, one in procfs.snapshot().items():
@@ -127,18 +154,17 @@ def _sweep_marked(marker: str, kill: bool) -> list[Stray]:
         said = procfs.environ(pid, MARKER, PATH, INCARNATION)
         if said.get(MARKER) == marker and procfs.living(pid, one.start_time):
             marked[pid], known[pid] = said, one.start_time
+    names = {pid: _text(pid, said.get(PATH, "")) for pid, said in marked.items()}
     gone = kill and _end(known, spare)
     return [
-        Stray(
-            "marker",
-            str(pid),
-            said.get(PATH, ""),
-            said.get(INCARNATION, ""),
-            gone,
-            f"{pid} carries {MARKER}={marker}",
-        )
+        Stray("marker", str(pid), said.get(PATH, ""), said.get(INCARNATION, ""), gone, names[pid], known[pid])
         for pid, said in marked.items()
     ]
+
+
+def _text(pid: int, path: str) -> str:
+    comm = procfs.read_bytes(f"/proc/{pid}/comm") or b""
+    return f"process {pid} ({comm.decode('utf-8', 'replace').strip()}){f' of {path}' if path else ''}"
 
 
 def _end(known: descent.Known, spare: set[int]) -> bool:

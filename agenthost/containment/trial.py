@@ -6,11 +6,25 @@ Exit status 0: it works. 1: refused; the reason is on stdout. Leaves nothing beh
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+import time
 
 from agenthost import kernel
+
+PREFIX = "agenthost-trial."
+FORGOTTEN_S = 60.0
+
+
+def _remove_forgotten(folder: str) -> None:
+    """Groups of trials that were killed before they could do it."""
+    with os.scandir(folder) as found:
+        for one in found:
+            with contextlib.suppress(OSError):  # it was removed meanwhile, or somebody is in it
+                if one.name.startswith(PREFIX) and time.time() - one.stat().st_mtime > FORGOTTEN_S:
+                    os.rmdir(one.path)
 
 
 def _born(flags: int = 0, cgroup_fd: int | None = None) -> tuple[int, int]:
@@ -30,7 +44,9 @@ def _killed(pid: int) -> bool:
 
 def try_cgroup(folder: str) -> None:
     """A process is born in a new cgroup below ``folder``, and ended through it."""
-    group = f"{folder}/agenthost-trial.{os.getpid()}"
+    _remove_forgotten(folder)
+    # Not our pid: hosts that begin at the same time have the same one, each in a PID namespace of its own.
+    group = f"{folder}/{PREFIX}{os.urandom(8).hex()}"
     os.mkdir(group)
     try:
         fd = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

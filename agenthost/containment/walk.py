@@ -20,6 +20,8 @@ from agenthost.core.birth import Limits
 class WalkCell(BookedCell):
     tier = "walk"
     _seen: descent.Known | None = None
+    _dying: descent.Known | None = None
+    """Who was sent KILL."""
 
     def order(self) -> CellOrder:
         return CellOrder(subreaper=True)
@@ -38,8 +40,9 @@ class WalkCell(BookedCell):
         return next(iter(self.own()), None)
 
     def kill_own(self) -> None:
-        own = self.own()
-        descent.kill({one.pid: one.start_time for one in own})
+        if self._dying is None:
+            self._dying = {}
+        descent.kill({one.pid: one.start_time for one in self.own()}, earlier=self._dying)
 
 
 class WalkContainment(BookedContainment[WalkCell]):

@@ -7,7 +7,9 @@ program's exec cannot be seen by its closing either: the init says ``Execed``.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 from typing import NoReturn
 
@@ -63,13 +65,50 @@ def _tend(agent: int, descriptors: Descriptors, failed: int | None) -> int:
     close_all_but({0, 1, 2, descriptors.birth, *(() if failed is None else (failed,))})
     if failed is not None and not os.read(failed, 1):
         _tell(descriptors.birth, birth.Execed())
-    while True:
-        pid, wait_status = os.wait()
-        if pid != agent:
-            continue
-        code = os.waitstatus_to_exitcode(wait_status)
-        _tell(descriptors.birth, birth.Ended(code=abs(code), by_signal=code < 0))
-        return code if code >= 0 else 128 - code
+    wait_status = _wait_ended(agent)
+    code, dumped = os.waitstatus_to_exitcode(wait_status), os.WCOREDUMP(wait_status)
+    _tell(descriptors.birth, birth.Ended(code=abs(code), by_signal=code < 0, dumped=dumped))
+    return code if code >= 0 else 128 - code
+
+
+def _wait_ended(agent: int) -> int:
+    """Its wait status. As long as one of its own traces it we are not told of its end (ptrace(2)): its
+    pidfd tells, then the tracer has to go."""
+    children_ended = _wake_by_children()
+    pidfd = os.pidfd_open(agent)
+    poll = select.poll()
+    poll.register(children_ended, select.POLLIN)
+    poll.register(pidfd, select.POLLIN)
+    is_over = False
+    while (wait_status := _reap(agent)) is None:
+        if is_over:
+            poll.unregister(pidfd)
+            is_over = False
+            with contextlib.suppress(OSError):  # nobody else is here, or nobody whom we may signal
+                os.kill(-1, signal.SIGKILL)
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        is_over = pidfd in ready
+        if children_ended in ready:
+            os.read(children_ended, 4096)
+    return wait_status
+
+
+def _wake_by_children() -> int:
+    """A descriptor that is readable when a child has ended."""
+    readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+    return readable
+
+
+def _reap(agent: int) -> int | None:
+    """All that can be; the agent's wait status if it was among them."""
+    wait_status = None
+    with contextlib.suppress(ChildProcessError):
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            if found[0] == agent:
+                wait_status = found[1]
+    return wait_status
 
 
 def _mount_proc() -> None:

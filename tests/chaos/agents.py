@@ -31,3 +31,27 @@ class Parent(Agent):
 
         time.sleep(message.body["after_s"])
         hold_interpreter()
+
+
+class Turner(Agent):
+    """Has the program below it in a turn: as a tool, or started by itself, then it is the agent's own."""
+
+    def handle(self, message: Any, ctx: Any) -> Any:
+        import time
+
+        if message.body["as"] == "nothing":
+            return "done"
+        words = [sys.executable, "-S", "-E", AWKWARD, message.body["program"]]
+        if message.body["as"] == "tool":
+            self._tool = ctx.popen(words, name="tool")
+            born = self._tool.stdout.readline()
+        else:
+            self._program = subprocess.Popen(words, stdout=subprocess.PIPE)
+            assert self._program.stdout is not None
+            born = self._program.stdout.readline()
+        if born != b"born\n":
+            raise RuntimeError(f"{message.body['program']} was not born")
+        Path(message.body["born"]).touch()
+        while message.body["until"] is None or not Path(message.body["until"]).exists():
+            time.sleep(0.01)
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,7 +19,9 @@ BARE = {"cgroup_bare": ("cgroup", "never"), "pidns_bare": ("pidns", "never"), "w
 
 OF_AGENT = ("stop", "kill", "restart", "crash", "reload", "frozen_stop", "frozen_kill", "silence")
 OF_HOST = ("host", "guardian", "both")
-NOT_YET = ("turn_timeout", "interrupt")
+OF_TURN = ("interrupt", "turn_timeout", "turn_end", "reap")
+"""Of these the agent's process goes on: "reap" is of what a turn left in the agent's own cell, the others of a tool."""
+
 WHATS = [name for name in PROGRAMS if not name.startswith("crowd")]
 QUICK_WHATS = ("plain", "session", "daemon", "deaf", "stopped", "relay", "vfork", "traced", "headless")
 
@@ -32,9 +35,9 @@ class Field(NamedTuple):
 
     @property
     def walls(self) -> tuple[str, str]:
-        """Both can be outlived only by a PID namespace: walking has one here too."""
+        """Both can be outlived only by a PID namespace, of the host or of each agent: walking has one here too."""
         containment, namespace = (WALLS | BARE)[self.tier]
-        return containment, "auto" if self.how == "both" else namespace
+        return containment, "auto" if self.how == "both" and self.tier in WALLS else namespace
 
     def __str__(self) -> str:
         return f"{self.what}-{self.how}-{self.tier}"
@@ -42,19 +45,23 @@ class Field(NamedTuple):
 
 def fields() -> Iterator[Field]:
     for tier in (*WALLS, *BARE):
-        for how in (*OF_AGENT, *OF_HOST, *NOT_YET) if tier in WALLS else ("host", "guardian"):
+        for how in hows(tier):
             for what in WHATS:
                 yield Field(what, how, tier)
 
 
+def hows(tier: str) -> tuple[str, ...]:
+    if tier in WALLS:
+        return (*OF_AGENT, *OF_TURN, *OF_HOST)
+    return OF_HOST if tier == "pidns_bare" else ("host", "guardian")
+
+
 def why_empty(field: Field) -> str:
     """Empty text: it is not."""
-    if field.how in NOT_YET:
-        return f"agenthost has no {field.how.replace('_', ' ')} yet"
     if field.what == "bomb_1500" and field.tier.startswith("walk"):
         return "walking does not claim to end a fork bomb of hundreds"
-    if field.what == "setuid":
-        return "agents get no new privileges (prctl(2)), which no key turns off yet: nothing changes its user"
+    if field.what == "setuid" and os.geteuid() != 0:
+        return "only root can make a program that is another user's and set-user-ID"
     missing = [name for name in PROGRAMS[field.what].needs if shutil.which(name) is None]
     if missing:
         return f"{', '.join(missing)} is not installed"
@@ -64,8 +71,8 @@ def why_empty(field: Field) -> str:
 
 def is_quick(field: Field) -> bool:
     """Each program once, each tier and each end a few times: a diagonal."""
-    if field.how in NOT_YET or field.tier not in WALLS or field.what not in QUICK_WHATS:
+    if field.tier not in WALLS or field.what not in QUICK_WHATS:
         return False
-    hows = [how for how in (*OF_AGENT, *OF_HOST) if how != "silence"]
+    tried = [how for how in (*OF_AGENT, *OF_HOST) if how != "silence"]
     at = QUICK_WHATS.index(field.what)
-    return hows[at % len(hows)] == field.how and list(WALLS)[at % len(WALLS)] == field.tier
+    return tried[at % len(tried)] == field.how and list(WALLS)[at % len(WALLS)] == field.tier

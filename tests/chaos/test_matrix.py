@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from tests.chaos import agents
 from tests.chaos.awkward import PROGRAMS
 from tests.chaos.conftest import Start, Watch
-from tests.chaos.fields import Field, fields, is_quick, why_empty
+from tests.chaos.fields import OF_TURN, Field, fields, is_quick, why_empty
 from tests.chaos.witness import Witness
 from tests.host.running import PATIENCE_S, Running, agent, kill, tree
 from tests.waiting import wait_until
@@ -34,8 +35,14 @@ def program(name: str, **keys: Any) -> dict[str, Any]:
         "start_timeout": "60s",
         "shutdown": "300ms",
         "backoff": "none",
+        **rights(name),
         **keys,
     }
+
+
+def rights(name: str) -> dict[str, Any]:
+    """A set-user-ID program has its effect only where new privileges may be got."""
+    return {"no_new_privs": False} if name == "setuid" else {}
 
 
 def parent(name: str) -> dict[str, Any]:
@@ -47,6 +54,19 @@ def parent(name: str) -> dict[str, Any]:
         "turn": {"progress": "1s"},
         "backoff": "none",
         "start_timeout": "60s",
+        **rights(name),
+    }
+
+
+def turner(name: str, how: str) -> dict[str, Any]:
+    """An agent that has the program below it in a turn."""
+    turn = {"turn_timeout": {"turn": {"timeout": "2s", "interrupt": "20s"}}, "reap": {"turn": {"reap": True}}}
+    return {
+        "name": "it",
+        "agent": f"{agents.__file__}:Turner",
+        "start_timeout": "60s",
+        **rights(name),
+        **turn.get(how, {}),
     }
 
 
@@ -94,7 +114,7 @@ def frozen_kill(host: Running, old: Witness) -> None:
 
 def silence(host: Running, old: Witness) -> None:
     """C code holds the interpreter: no beat."""
-    host.client.send(IT, {"after_s": 1.5})
+    host.client.send(IT, {"after_s": 1.5}, durable=False)
     wait_next(host, old)
     [said] = [one for one in host.events("agent.exited", IT) if one["fields"]["incarnation"] == old.incarnation]
     assert "no beat" in said["fields"]["reason"]
@@ -115,9 +135,10 @@ def both(host: Running, old: Witness) -> None:
     """Neither sees the other's end."""
     [pid] = host.own_pids("host")
     host.hang_up()
-    for signum in (signal.SIGSTOP, signal.SIGKILL):
-        os.kill(host.guardian_pid, signum)
-        os.kill(pid, signum)
+    for one in (host.guardian_pid, pid):
+        os.kill(one, signal.SIGSTOP)
+    for one in (host.guardian_pid, pid):
+        kill(one)  # with a namespace the kernel may have been faster
 
 
 HOW: dict[str, Callable[[Running, Witness], None]] = {
@@ -165,7 +186,44 @@ def begin(start: Start, watch: Watch, field: Field) -> tuple[Running, Witness]:
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("field", [marked(one) for one in fields()])
+@pytest.mark.parametrize("field", [marked(one) for one in fields() if one.how in OF_TURN])
+def test_nothing_of_a_turn_survives_it_and_the_agent_goes_on(
+    start: Start, watch: Watch, record_tier: Callable[..., None], folder: Path, field: Field
+) -> None:
+    if why := why_empty(field):
+        pytest.skip(why)
+    record_tier(field.walls[0])
+    containment, namespace = field.walls
+    host = start(family(turner(field.what, field.how)), containment=containment, namespace=namespace)
+    agent_alone = set(watch(host, IT).look())
+    before = host.row(IT)
+    born, over = folder / "born", folder / "over"
+    is_tool = field.how != "reap"
+    until = str(over) if field.how in ("turn_end", "reap") else None
+    words = {"program": field.what, "as": "tool" if is_tool else "own", "born": str(born), "until": until}
+    host.client.send(IT, words, durable=False)
+    host.wait(born.exists, "the program is born")
+    old = watch(host, f"{IT}/tool" if is_tool else IT)
+    least = PROGRAMS[field.what].processes
+    host.wait(lambda: len(old.look().keys() - agent_alone) >= least, f"{least} processes are seen")
+    if field.how == "interrupt":
+        host.wait(lambda: "busy" in host.row(IT)["flags"], "it is seen to be busy")
+        host.ask("interrupt", path=IT)
+    elif field.how == "turn_timeout":
+        host.wait_event("turn.overran", IT)
+    else:
+        over.touch()
+    if field.how != "interrupt":
+        assert host.call(IT, {"as": "nothing"}) == "done"  # the next turn
+    left = [str(one) for key, one in old.look().items() if key not in agent_alone]
+    assert not left, f"{field}: {len(left)} left: {left[:10]}"
+    after = host.row(IT)
+    assert (after["pid"], after["incarnation"], after["state"]) == (before["pid"], before["incarnation"], "ready")
+    assert host.call("/echo", 1) == 1
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("field", [marked(one) for one in fields() if one.how not in OF_TURN])
 def test_nothing_of_it_survives(start: Start, watch: Watch, record_tier: Callable[..., None], field: Field) -> None:
     if why := why_empty(field):
         pytest.skip(why)

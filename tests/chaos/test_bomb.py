@@ -1,0 +1,110 @@
+"""A fork bomb of 1,500 processes in one agent, none of which ever sleeps, is that agent's trouble alone.
+
+It is a danger to the machine it runs on, so whatever becomes of this test, the guardian is killed after a minute, and
+the kernel ends everything below it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.chaos.conftest import Start, Watch
+from tests.chaos.fields import WALLS, Field, probe, why_empty
+from tests.chaos.test_matrix import IT, program
+from tests.host.running import PATIENCE_S, Running, agent, tree
+
+STATUS_S = 1.0
+"""The 99th percentile of ``status``, at most."""
+
+TIMES = 10.0
+"""So many times the undisturbed p99 of a call between two others, at most."""
+
+CALLS, LOOKS = 1000, 100
+
+MANY = 1000
+"""Of its 1,500: as zombies are reaped others are born, so no two looks find the same."""
+
+HARD_END_S = 60
+
+
+@contextmanager
+def hard_end(pid: int) -> Iterator[None]:
+    """KILL it when the time is over, whoever of us is still able to run."""
+    words = ["sh", "-c", f"sleep {HARD_END_S}; kill -KILL {pid}"]
+    with subprocess.Popen(words, process_group=0) as process:
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("tier", WALLS)
+def test_beside_a_fork_bomb_the_host_answers_and_others_call_each_other(
+    start: Start, watch: Watch, record_tier: Callable[..., None], tier: str
+) -> None:
+    if why := why_empty(Field("bomb_1500", "stop", tier)):
+        pytest.skip(why)
+    record_tier(tier)
+    containment, namespace = WALLS[tier]
+    assert next(one for one in probe() if one.name == containment).available
+    bomb = program("bomb_1500", start_timeout="50s", limits={"processes": 2000})
+    children = (agent("a", "Doer"), agent("b", "Echo"), bomb)
+    host = start(tree(*children, intensity=100), containment=containment, namespace=namespace)
+    with hard_end(host.guardian_pid):
+        host.ask("stop", path=IT)
+        measured(host)
+        calls_ms, status_ms = measured(host)
+        host.ask("start", path=IT)
+        seen = watch(host, IT)
+        host.wait(lambda: len(seen.look()) > MANY, "it has exploded")
+        bombed_calls_ms, bombed_status_ms = measured(host)
+        assert len(seen.look()) > MANY
+        before_s = time.monotonic()
+        host.ask("stop", path=IT)
+        took_s = time.monotonic() - before_s
+        left = seen.left()
+        figures = (
+            f"{tier}: p99 of status {status_ms:.1f} ms, beside the bomb {bombed_status_ms:.1f} ms; of calls between "
+            f"others {calls_ms:.2f} ms, beside the bomb {bombed_calls_ms:.2f} ms: {bombed_calls_ms / calls_ms:.1f} "
+            f"times; stopped in {took_s:.2f} s, 0.3 s of them grace"
+        )
+        print(figures)
+        assert not left, f"{len(left)} left: {left[:10]}"
+        assert bombed_status_ms <= STATUS_S * 1000, figures
+        assert bombed_calls_ms <= TIMES * calls_ms, figures
+        assert {host.row(path)["restarts"] for path in ("/a", "/b")} == {0}
+
+
+def measured(host: Running) -> tuple[float, float]:
+    """p99 of calls of /a to /b, and of status meanwhile, in ms."""
+    looks_s: list[float] = []
+
+    def look() -> None:
+        with host.new_client(patience_s=PATIENCE_S) as client:
+            for _ in range(LOOKS):
+                began = time.perf_counter()
+                client.request("status", {}, timeout=PATIENCE_S)
+                looks_s.append(time.perf_counter() - began)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        done = host.call("/a", {"do": "many", "path": "/b", "n": CALLS}, timeout=120)
+    finally:
+        thread.join()
+    assert done["errors"] == [] and len(done["took_s"]) == CALLS and len(looks_s) == LOOKS
+    return p99(done["took_s"]) * 1000, p99(looks_s) * 1000
+
+
+def p99(values: list[float]) -> float:
+    return sorted(values)[len(values) * 99 // 100]
