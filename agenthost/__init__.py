@@ -10,6 +10,8 @@ The map of the code, from the ground up; ``docs/architecture.md`` says what pass
 ``observe``        records of what happened; captured output and its log files
 ``config``         ``config.yaml`` to specs, with errors that name file, line and column
 ``containment``    cells: what an agent started is signalled, measured and killed as one
+``journal``        what survives: mail, turns, sessions, events of the core; SQLite, and a twin in memory
+``systemd``        a host as a unit: its text
 ``transport``      the router process, the control plane, the data plane, places of sockets
 ``launch``         zygotes: how a process is born without the host forking
 ``host``           the daemon: turns what happened into events, carries effects out
@@ -31,12 +33,15 @@ from agenthost.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from agenthost.agent.agent import IGNORE, Agent, Message
+    from agenthost.agent.async_popen import AsyncTool
     from agenthost.agent.children import AsyncChild, Child
     from agenthost.agent.context import AsyncContext, Context
     from agenthost.agent.group import AsyncGroup, Group
     from agenthost.agent.monitor import AsyncMonitor, Ended, Monitor
+    from agenthost.agent.popen import Tool
+    from agenthost.agent.ran import Ran
     from agenthost.agent.scope import AsyncScope, Scope
-    from agenthost.errors import Refuse
+    from agenthost.errors import Refuse, TurnInterrupted
 
 __all__ = [
     "IGNORE",
@@ -46,26 +51,34 @@ __all__ = [
     "AsyncGroup",
     "AsyncMonitor",
     "AsyncScope",
+    "AsyncTool",
     "Child",
     "Context",
     "Ended",
     "Group",
     "Message",
     "Monitor",
+    "Ran",
     "Refuse",
     "Scope",
+    "Tool",
+    "TurnInterrupted",
     "__version__",
 ]
 
 _HOMES = {
     "IGNORE": "agenthost.agent.agent",
     "Refuse": "agenthost.errors",
+    "TurnInterrupted": "agenthost.errors",
     "Agent": "agenthost.agent.agent",
     "Message": "agenthost.agent.agent",
     "Context": "agenthost.agent.context",
     "AsyncContext": "agenthost.agent.context",
     "Child": "agenthost.agent.children",
     "AsyncChild": "agenthost.agent.children",
+    "Ran": "agenthost.agent.ran",
+    "Tool": "agenthost.agent.popen",
+    "AsyncTool": "agenthost.agent.async_popen",
     "Scope": "agenthost.agent.scope",
     "AsyncScope": "agenthost.agent.scope",
     "Ended": "agenthost.agent.monitor",

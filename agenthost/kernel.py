@@ -26,6 +26,7 @@ CLONE_INTO_CGROUP = 0x200000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_SLAVE = 0x2, 0x4, 0x8, 0x4000, 0x80000
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -104,6 +105,43 @@ def become_subreaper() -> None:
 
 def set_no_new_privileges() -> None:
     _checked(_c.prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
+
+
+def set_dumpable(on: bool) -> None:
+    """PR_SET_DUMPABLE: off, no process of the same user may trace us or look into our memory (ptrace(2)), and our files
+    in /proc belong to root. Kept over fork, set anew by execve."""
+    _checked(_c.prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(on), 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
+
+
+def try_raise_priority(by: int) -> int:
+    """Lower our nice value by so much, or as far as it goes. Returns by how much: 0 without CAP_SYS_NICE or RLIMIT_NICE
+    (setpriority(2))."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, before - by)
+    except OSError:
+        return 0
+    return before - os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def try_share_priority() -> None:
+    """Our nice value for our whole session, if the scheduler groups by sessions: between those a nice value of one
+    process says nothing (sched(7), autogroup)."""
+    try:
+        with open("/proc/self/autogroup", "wb", buffering=0) as file:
+            file.write(b"%d" % os.getpriority(os.PRIO_PROCESS, 0))
+    except OSError:
+        return  # there are none, or we may not
+
+
+def try_set_oom_score(score: int) -> None:
+    """oom_score_adj (proc(5)): who has more is taken first when memory runs out. To go below what one was started with
+    takes CAP_SYS_RESOURCE; then it stays."""
+    try:
+        with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
+            file.write(b"%d" % score)
+    except OSError:
+        return
 
 
 def set_process_name(name: str) -> None:

@@ -7,6 +7,7 @@ whether the aims are met.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 import re
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 import zmq
+from benchmarks import journal, mail
 from benchmarks.figures import Figure, as_markdown, as_text
 from benchmarks.measure import FULL, QUICK, measure
 
@@ -33,7 +35,11 @@ def main() -> int:
     began, figures = time.monotonic(), list[Figure]()
     with tempfile.TemporaryDirectory(prefix="agenthost-bench-", ignore_cleanup_errors=True) as folder:
         try:
-            for figure in measure(Path(folder), QUICK if wanted.quick else FULL):
+            # The journal first: no host runs beside it yet.
+            stored = journal.measure(Path(folder), journal.QUICK if wanted.quick else journal.FULL)
+            hosted = measure(Path(folder), QUICK if wanted.quick else FULL)
+            mailed = mail.measure(Path(folder), quick=wanted.quick)
+            for figure in itertools.chain(stored, mailed, hosted):
                 figures.append(figure)
                 print(f"{time.monotonic() - began:6.1f} s  {figure.name}", file=sys.stderr, flush=True)
         except (AgenthostError, OSError, RuntimeError, zmq.ZMQError) as error:

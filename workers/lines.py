@@ -2,13 +2,15 @@
 
 Leaves to ``command`` what a line means and what an end means for the agent. The rule it keeps: a line is only ever
 taken for the answer to the question that was asked last. What the program says unasked, or after its deadline, is an
-error after which nothing more can be asked. (Lines have no numbers: a second answer that arrives only after the next
-question cannot be told from its answer. A program that gives two is not fit for this protocol.)
+error after which nothing more can be asked; a question that is given up needs its answer all the same. (Lines have no
+numbers: a second answer that arrives only after the next question cannot be told from its answer. A program that gives
+two is not fit for this protocol.)
 """
 
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -46,6 +48,7 @@ class LineProgram:
             cwd=cwd,
             start_new_session=True,
             bufsize=0,
+            pass_fds=_files_in_memory(),
         )
         assert self._process.stdin is not None and self._process.stdout is not None  # we asked for pipes
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
@@ -54,6 +57,8 @@ class LineProgram:
         os.set_blocking(self._out, False)
         self._unread = bytearray()
         self._closed = False
+        self._is_saying = self._is_owed = False
+        """A question is being said; it was said in full, and is not answered."""
         self.pid = self._process.pid
         self.pidfd = os.pidfd_open(self.pid)  # readable when it has ended; a grandchild may hold its pipe for ever
 
@@ -63,10 +68,31 @@ class LineProgram:
         if len(line) > LINE_MAX_BYTES:
             raise LineError(f"cannot say a line of {len(line)} bytes: {LINE_MAX_BYTES} is the most")
         self._refuse_unasked()
+        self._is_saying = True
         self._exchange(memoryview(line + b"\n"), deadline)
+        return self._take_line()
+
+    def try_give_up(self, wait_s: float) -> bool:
+        """Of a question whose asking was left by an exception: SIGINT to the program's group, and its answer is waited
+        for and dropped. False if none comes within ``wait_s``: then nothing more can be asked."""
+        if self._is_saying:
+            return False
+        if not self._is_owed:
+            return True
+        if b"\n" not in self._unread and self._process.poll() is None:  # as in kill
+            os.killpg(self.pid, signal.SIGINT)
+        try:
+            self._exchange(memoryview(b""), time.monotonic() + wait_s)
+        except LineError:
+            return False
+        self._take_line()
+        return True
+
+    def _take_line(self) -> bytes:
         end = self._unread.index(b"\n")
         answer = bytes(self._unread[:end])
         del self._unread[: end + 1]
+        self._is_saying = self._is_owed = False
         return answer
 
     @property
@@ -85,7 +111,8 @@ class LineProgram:
         scanned = 0
         poll = select.poll()
         poll.register(self._out, select.POLLIN)
-        poll.register(self._in, select.POLLOUT)
+        if unsaid:
+            poll.register(self._in, select.POLLOUT)
         poll.register(self.pidfd, select.POLLIN)
         while self._unread.find(b"\n", scanned) < 0:
             scanned = len(self._unread)
@@ -98,6 +125,7 @@ class LineProgram:
             if self._in in ready:
                 unsaid = self._say(unsaid, ready[self._in])
                 if not unsaid:
+                    self._is_owed, self._is_saying = True, False
                     poll.unregister(self._in)
             if self._out in ready or self.pidfd in ready:
                 # What it said before it ended is still to be read: it is an end only when nothing comes any more.
@@ -151,3 +179,9 @@ class LineProgram:
         self._stdin.close()
         self._stdout.close()
         os.close(self.pidfd)
+
+
+def _files_in_memory() -> tuple[int, ...]:
+    """Descriptors that variables name by their path, secrets that the config gives ``as: file``: for the program."""
+    named = (re.fullmatch(r"/proc/self/fd/([0-9]+)", value) for value in os.environ.values())
+    return tuple(int(one[1]) for one in named if one and os.path.exists(one[0]))

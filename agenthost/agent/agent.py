@@ -29,9 +29,12 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from agenthost.agent.durable import Durable
 
 
 class _Ignore(enum.Enum):
@@ -51,13 +54,33 @@ class Message(msgspec.Struct, frozen=True):
     kind: Literal["call", "send"]
     deadline: float | None = None
     """When the caller stops waiting, on the clock of ``time.monotonic``; None if nobody waits."""
+    attempt: int = 1
+    """Of durable mail: how often it has been given to an incarnation, this time included."""
+
+
+class _State:
+    """Loads the state when it is touched first; then it is a plain attribute of the agent."""
+
+    def __get__(self, agent: Agent | None, kind: type[Agent]) -> Any:
+        if agent is None:
+            return self
+        durable = agent.__dict__.get("_durable")
+        state = agent.__dict__["state"] = {} if durable is None else durable.load_state()
+        return state
 
 
 class Agent(ABC):
-    """``args`` come from the config, before ``__init__`` runs; ``state`` is in memory and ends with the process."""
+    """``args`` come from the config, before ``__init__`` runs.
+
+    ``state`` is what msgpack can carry, a dict at first. It is loaded when it is touched first, and saved at the end of
+    every turn that has changed it; a turn that fails leaves it as it was before.
+    """
 
     args: dict[str, Any]
-    state: dict[str, Any]
+    if TYPE_CHECKING:
+        state: Any
+    else:
+        state = _State()
 
     def on_start(self, ctx: Any) -> Any:
         """Runs before the agent counts as ready; what it raises is "failed to start". May return ``IGNORE``."""
@@ -70,9 +93,13 @@ class Agent(ABC):
         """Runs after the last turn of an orderly stop, and only then."""
 
 
-def create(kind: type[Agent], args: dict[str, Any]) -> Agent:
-    """An object of ``kind`` whose ``__init__``, if it has one, finds ``args`` and ``state`` in place."""
+def create(kind: type[Agent], args: dict[str, Any], durable: Durable | None = None) -> Agent:
+    """An object of ``kind`` whose ``__init__``, if it has one, finds ``args`` and ``state`` in place. Without
+    ``durable`` its state begins empty and is in memory alone."""
     agent = kind.__new__(kind)
-    agent.args, agent.state = args, {}
+    agent.args = args
+    if durable is not None:
+        durable.agent = agent
+        agent.__dict__["_durable"] = durable
     agent.__init__()  # type: ignore[misc]  # so that an author's __init__ needs no call of ours
     return agent

@@ -8,10 +8,14 @@ receives from every socket until nothing is left.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -19,10 +23,13 @@ import zmq
 from agenthost.agent import turn as turns
 from agenthost.agent.agent import Agent
 from agenthost.agent.context import AsyncContext, Outcome
+from agenthost.agent.desk import committing
+from agenthost.agent.durable import Durable
+from agenthost.agent.interruption import BLOCKED_S, SIGNAL, Interruption, is_authors
 from agenthost.agent.loop import Gate, settled
-from agenthost.agent.sentry import HOST_GONE, Sentry, answer_probe, say
+from agenthost.agent.sentry import HOST_GONE, Sentry, give_streams, say
 from agenthost.agent.wires import Wires
-from agenthost.errors import AgenthostError, ProtocolError, TimedOut
+from agenthost.errors import AgenthostError, ProtocolError, TimedOut, TurnInterrupted
 from agenthost.protocol import birth
 from agenthost.protocol.codec import pack_body
 from agenthost.transport.callee import Turn
@@ -31,23 +38,32 @@ from agenthost.transport.data import Door, check_size
 
 if TYPE_CHECKING:
     from agenthost.agent.bell import Bell
+    from agenthost.agent.door import Door as JournalDoor
     from agenthost.agent.kin import Kin
     from agenthost.agent.monitor import Ended
+    from agenthost.protocol.mail import Mail
 
 _MOST = 1000
 """Messages let in before the turn gets its share of the loop again."""
 
 
 class AsyncDesk:
-    def __init__(self, agent: Agent, wires: Wires, birth_socket: socket.socket) -> None:
+    def __init__(self, agent: Agent, wires: Wires, birth_socket: socket.socket, durable: Durable) -> None:
         self._agent, self._wires, self._birth_socket = agent, wires, birth_socket
+        self._durable = durable
+        self._gathering: AsyncContext | None = None
+        """As in the plain desk."""
         self._caller, self._links = wires.caller, wires.links
-        self._sentry = Sentry(birth_socket, wires.certificate.beat_s)
+        self._sentry = Sentry(birth_socket, wires.certificate.beat_s, self._strike)
+        self._exposed: AsyncContext | None = None
+        """Of the turn whose handler runs: what interrupts it cancels this task."""
         self._path, self._inc = wires.certificate.path, wires.certificate.inc
         self._context = AsyncContext(self._path, self._inc, None, self)
         """Of the turn in hand, or of the last one."""
         self._kin: Kin | None = None
+        self._reaps = wires.certificate.reap
         self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
         self._news = asyncio.Event()
         """Set when there may be a message in the mailbox, an answered look-up, or a Stop."""
         self._fds: dict[zmq.Socket[bytes], int] = {}
@@ -55,10 +71,16 @@ class AsyncDesk:
         self._readable: set[zmq.Socket[bytes]] = set()
         self._is_settling = self._is_closed = False
         self._repeat: asyncio.TimerHandle | None = None
+        self._sentry.on_door = lambda number, descriptor: self._durable.open().came(number, descriptor)
+        self._durable.on_door = self._on_journal_door
+        if self._durable.door is not None:
+            self._on_journal_door(self._durable.door)
 
     async def run(self) -> int:
         """Turns until the host asks for the end. Returns the exit status."""
         wires = self._wires
+        self._main_thread = threading.get_ident()
+        signal.signal(SIGNAL, self._on_signal)
         self._listen_to(wires.control.socket)
         wires.on_door = self._on_door
         self._links.on_open = self._on_link
@@ -80,6 +102,13 @@ class AsyncDesk:
                 if status is not None:
                     return status
                 continue
+            durable = self._durable
+            if durable.mail is not None and wires.stop is None:
+                status = await self._take_mail(durable)
+                if status is not None:
+                    return status
+            elif durable.waits and wires.stop is None:
+                committing().take(durable)
             turn = callee.take(time.monotonic())
             if callee.out:
                 wires.flush_door()
@@ -92,7 +121,7 @@ class AsyncDesk:
                     return status
             elif wires.stop is not None:
                 return await self._stop()
-            else:
+            elif durable.mail is None:
                 await self._wait_news()
 
     async def _take_turn(self, turn: Turn) -> int | None:
@@ -103,35 +132,99 @@ class AsyncDesk:
             return turns.fail(callee, turn, error)
         if not self._sentry.is_awake:
             self._loop.remove_reader(self._birth_socket)
-        self._sentry.begin()
+        self._exposed = self._context = context = AsyncContext(self._path, self._inc, turn.deadline, self)
+        self._gathering = context
+        self._sentry.begin(context)
         try:
-            self._context = context = AsyncContext(self._path, self._inc, turn.deadline, self)
-            reply = await self._agent.handle(message, context)
-            turns.answer(callee, turn, reply)
+            try:
+                reply = await self._agent.handle(message, context)
+            finally:
+                self._exposed = None
+                await self._end_turn()
+            if context.interrupted:
+                self._sentry.check()
+            packed = turns.pack_reply(turn, reply)
+            if self._durable.is_used:
+                await self._commit()
+            callee.reply(turn, packed)
         except BaseException as error:  # whatever the author's code raises ends the turn, and is sorted in fail()
-            return turns.fail(callee, turn, error)
+            self._gathering = None
+            self._durable.revert()
+            return turns.fail(callee, turn, self._after_interruption(error) if context.interrupted else error)
         finally:
             self._sentry.end()
         return None
+
+    async def _take_mail(self, durable: Durable) -> int | None:
+        """As in the plain desk."""
+        one, durable.mail = durable.mail, None
+        assert one is not None
+        if not self._sentry.is_awake:
+            self._loop.remove_reader(self._birth_socket)
+        self._exposed = self._context = context = AsyncContext(self._path, self._inc, None, self, one.attempt)
+        self._gathering = context
+        self._sentry.begin(context)
+        try:
+            message = committing().open_mail(one)
+            try:
+                await self._agent.handle(message, context)
+            finally:
+                self._exposed = None
+                await self._end_turn()
+            if context.interrupted:
+                self._sentry.check()
+            is_free = not self._wires.callee.queued and self._wires.stop is None
+            durable.waits = durable.waits or not is_free
+            await self._commit(of=one, take=is_free)
+        except BaseException as error:  # as in _take_turn
+            self._gathering = None
+            error = self._after_interruption(error) if context.interrupted else error
+            status: int | None = await committing().failed(durable, self._until, one, error)
+            return status
+        finally:
+            self._sentry.end()
+        return None
+
+    async def _commit(self, of: Mail | None = None, *, take: bool = False) -> None:
+        self._gathering = None
+        await committing().commit(self._durable, self._until, of=of, take=take)
 
     async def _take_down(self, down: Ended) -> int | None:
         """A turn of ``on_down``. Returns the status to exit with, None if the agent goes on."""
         if not self._sentry.is_awake:
             self._loop.remove_reader(self._birth_socket)
-        self._sentry.begin()
+        self._exposed = self._context = context = AsyncContext(self._path, self._inc, None, self)
+        self._gathering = context
+        self._sentry.begin(context)
         try:
-            self._context = context = AsyncContext(self._path, self._inc, None, self)
-            await settled(self._agent.on_down(down, context))  # type: ignore[attr-defined]  # it has one, or no such turn
+            try:
+                await settled(self._agent.on_down(down, context))  # type: ignore[attr-defined]  # it has one, or no turn
+            finally:
+                self._exposed = None
+                await self._end_turn()
+            if context.interrupted:
+                self._sentry.check()
+            if self._durable.is_used:
+                await self._commit()
         except BaseException as error:  # as in _take_turn
-            return turns.status_after(error)
+            self._gathering = None
+            self._durable.revert()
+            return turns.status_after(self._after_interruption(error) if context.interrupted else error)
         finally:
             self._sentry.end()
         return None
 
     async def _stop(self) -> int:
         try:
-            self._context = context = AsyncContext(self._path, self._inc, None, self)
-            await settled(self._agent.on_stop(context))
+            if self._durable.mail is not None:
+                await committing().give_back(self._durable, self._until)
+            self._context = self._gathering = context = AsyncContext(self._path, self._inc, None, self)
+            try:
+                await settled(self._agent.on_stop(context))
+            finally:
+                await self._end_turn()
+            if self._durable.is_used:
+                await self._commit()
         except BaseException as error:  # the author's code; the exit status tells the host
             return turns.exit_status(error)
         return 0
@@ -156,6 +249,10 @@ class AsyncDesk:
         if isinstance(call.outcome, AgenthostError):
             raise call.outcome
 
+    async def post(self, context: AsyncContext, path: str, body: Any, deadline: float) -> None:
+        packed, in_turn = check_size(pack_body(body)), context is self._gathering
+        await committing().post(self._durable, self._until, path, packed, deadline, in_turn=in_turn)
+
     async def locate(self, path: str, deadline: float) -> str | None:
         if path == self._path:
             return self._inc
@@ -169,11 +266,110 @@ class AsyncDesk:
             from agenthost.agent.kin import Kin
 
             has_on_down = callable(getattr(self._agent, "on_down", None))
-            self._kin = Kin(self._wires, lambda: self._context, self._until, self._flush_links, has_on_down=has_on_down)
+            flush = self._flush_links
+            self._kin = Kin(self._wires, lambda: self._context, self._until, flush, self, has_on_down=has_on_down)
         return self._kin
+
+    async def _end_turn(self) -> None:
+        """Nothing interrupts it any more. As in the plain desk."""
+        self._context.is_over = True
+        self._exposed = None
+        if (self._kin is not None or self._reaps) and await self.kin().end_turn(reaps=self._reaps):
+            self._sentry.catch_up()
+
+    # ---- pipes of tools
+
+    def attach(self, descriptor: int, wake: Callable[[], None], *, writes: bool = False) -> None:
+        (self._loop.add_writer if writes else self._loop.add_reader)(descriptor, wake)
+
+    def detach(self, descriptor: int) -> None:
+        """As in the plain desk."""
+        self._loop.remove_reader(descriptor)
+        self._loop.remove_writer(descriptor)
+
+    def give(self, number: int, descriptors: list[int]) -> None:
+        give_streams(self._birth_socket, number, descriptors)
+
+    # ---- the journal
+
+    def _on_journal_door(self, door: JournalDoor) -> None:
+        door.hear_birth = self._sentry.hear
+        door.is_heard_elsewhere = lambda: self._sentry.is_awake
+        door.on_came, door.on_close = self._on_journal_came, self._on_journal_closed
+        door.on_blocked = self._on_journal_blocked
+        for packet in door.packets:
+            self._sentry.obey(packet, [])
+        door.packets.clear()
+        if door.sock is not None:
+            self._heed_journal()
+
+    def _on_journal_came(self, descriptor: int) -> None:
+        """In the sentry's thread perhaps."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody needs it any more
+            self._loop.call_soon_threadsafe(self._heed_journal)
+
+    def _heed_journal(self) -> None:
+        door = self._durable.open()
+        door.adopt()
+        if door.sock is not None and not self._is_closed:
+            self._loop.add_reader(door.sock.fileno(), self._on_journal)
+        self._on_journal()
+
+    def _on_journal_closed(self, descriptor: int) -> None:
+        self._loop.remove_reader(descriptor)
+        self._loop.remove_writer(descriptor)
+
+    def _on_journal_blocked(self) -> None:
+        sock = self._durable.open().sock
+        if sock is not None:
+            self._loop.add_writer(sock.fileno(), self._on_journal_room)
+
+    def _on_journal_room(self) -> None:
+        door = self._durable.open()
+        if door.sock is not None:
+            self._loop.remove_writer(door.sock.fileno())
+        door.flush()
+
+    def _on_journal(self) -> None:
+        self._durable.open().pump()
+        self._news.set()
 
     def is_stopping(self) -> bool:
         return self._wires.stop is not None
+
+    # ---- being interrupted
+
+    def _strike(self, interruption: Interruption) -> None:
+        """In the sentry's thread."""
+        if time.monotonic() - interruption.asked_at >= BLOCKED_S:
+            signal.pthread_kill(self._main_thread, SIGNAL)
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed: so is the turn
+            self._loop.call_soon_threadsafe(self._cancel_turn)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """The loop stands still. Nothing happens where it is not the handler that does that."""
+        one = self._sentry.to_strike()
+        if one is not None and one.context is self._exposed and is_authors(frame, _TURNS, _OPEN_TO):
+            self._sentry.struck(one)
+            raise TurnInterrupted(one.why)
+
+    def _cancel_turn(self) -> None:
+        """Between two steps of the turn's task, so the handler is where its next step goes on."""
+        one = self._sentry.to_strike()
+        if one is not None and one.context is self._exposed and self._task is not None:
+            self._sentry.struck(one)
+            self._task.cancel(one.why)
+
+    def _after_interruption(self, error: BaseException) -> BaseException:
+        """The cancellation was ours, if we have cancelled: what it ends with is the interruption."""
+        why = self._sentry.why_struck()
+        if not why or self._task is None:
+            return error
+        self._task.uncancel()
+        if isinstance(error, asyncio.CancelledError):
+            return TurnInterrupted(why)
+        return turns.after_interruption(error, why)
 
     # ---- waiting
 
@@ -242,7 +438,7 @@ class AsyncDesk:
         self._settle_soon()
 
     def _on_birth_socket(self) -> None:
-        if not answer_probe(self._birth_socket):
+        if not self._sentry.hear():
             os._exit(HOST_GONE)
 
     def _flush_links(self) -> None:
@@ -299,3 +495,8 @@ class AsyncDesk:
         self._links.on_close = lambda plug: None
         if not self._sentry.is_awake:
             self._loop.remove_reader(self._birth_socket)
+
+
+_TURNS = frozenset({AsyncDesk._take_turn.__code__, AsyncDesk._take_mail.__code__, AsyncDesk._take_down.__code__})
+"""What calls the author's code."""
+_OPEN_TO = frozenset({AsyncContext.log.__code__})

@@ -7,18 +7,25 @@ business of its desk: the real ones are in ``desk`` and ``async_desk``, ``agenth
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agenthost.errors import AgenthostError, TimedOut, UsageError
 
 if TYPE_CHECKING:
+    import os
+
+    from agenthost.agent.async_popen import AsyncTool
     from agenthost.agent.children import AsyncChild, Child
     from agenthost.agent.group import AsyncGroup, Group
     from agenthost.agent.kin import Kin
     from agenthost.agent.monitor import AsyncMonitor, Monitor
+    from agenthost.agent.popen import Tool
+    from agenthost.agent.ran import Ran
     from agenthost.agent.scope import AsyncScope, Scope
+    from agenthost.agent.tool_pipes import Where
+    from agenthost.agent.tools import Argv
     from agenthost.agent.wanted import What
 
 DEFAULT_TIMEOUT_S = 30.0
@@ -43,6 +50,9 @@ class Desk(Protocol):
 
     def deliver(self, path: str, body: Any, deadline: float) -> None: ...
 
+    def post(self, context: Context, path: str, body: Any, deadline: float) -> None:
+        """Durable mail: with the turn of ``context``, at once where that is over."""
+
     def locate(self, path: str, deadline: float) -> str | None: ...
 
     def is_stopping(self) -> bool: ...
@@ -58,6 +68,8 @@ class AsyncDesk(Protocol):
 
     async def deliver(self, path: str, body: Any, deadline: float) -> None: ...
 
+    async def post(self, context: AsyncContext, path: str, body: Any, deadline: float) -> None: ...
+
     async def locate(self, path: str, deadline: float) -> str | None: ...
 
     def is_stopping(self) -> bool: ...
@@ -66,13 +78,20 @@ class AsyncDesk(Protocol):
 
 
 class _Base:
-    """``path`` and ``incarnation`` are the agent's own; ``deadline`` is the turn's, None if nobody waits for it."""
+    """``path`` and ``incarnation`` are the agent's own; ``deadline`` is the turn's, None if nobody waits for it;
+    ``attempt`` that of its message."""
 
-    __slots__ = ("deadline", "incarnation", "path")
+    __slots__ = ("attempt", "deadline", "incarnation", "interrupted", "is_over", "path")
+
+    attempt: int
 
     path: str
     incarnation: str
     deadline: float | None
+    interrupted: bool
+    """True once the turn was interrupted: for threads of the author's, which see it nowhere else."""
+    is_over: bool
+    """True once the turn has ended, and its tools with it."""
 
     def log(self, text: str, **fields: Any) -> None:
         """One line on stdout, which the host captures: ``text key=value ...``."""
@@ -86,6 +105,14 @@ class _Base:
         if any(path == self.path for path, _ in wishes):
             raise _call_to_oneself(self.path)
         return self._limit(timeout)
+
+    def _check_open(self, what: object) -> None:
+        """For what belongs to the turn: a thread may have outlived it, or somebody kept the context."""
+        if self.is_over:
+            raise UsageError(
+                f"cannot run {what!r}: the turn of this ctx is over, and a tool would belong to it",
+                hint="run it before the turn ends; what is to outlive the turn is begun in it, by popen(keep=True)",
+            )
 
     def _limit(self, timeout: float | None) -> float:
         now = time.monotonic()
@@ -107,9 +134,10 @@ class Context(_Base):
 
     __slots__ = ("_desk",)
 
-    def __init__(self, path: str, incarnation: str, deadline: float | None, desk: Desk) -> None:
+    def __init__(self, path: str, incarnation: str, deadline: float | None, desk: Desk, attempt: int = 1) -> None:
         self.path, self.incarnation, self.deadline = path, incarnation, deadline
-        self._desk = desk
+        self.interrupted = self.is_over = False
+        self._desk, self.attempt = desk, attempt
 
     @property
     def stopping(self) -> bool:
@@ -141,12 +169,19 @@ class Context(_Base):
         outcomes = self._desk.exchange(wanted, self._due(wanted, timeout))
         return outcomes if return_errors else [_unwrap(outcome) for outcome in outcomes]
 
-    def send(self, path: str, body: Any = None, timeout: float | None = None) -> None:
-        """Put a message into another agent's mailbox; returns when it is in there. May be sent to oneself.
+    def send(self, path: str, body: Any = None, timeout: float | None = None, *, durable: bool = True) -> None:
+        """Mail for another agent, running or not, or for oneself. It leaves when this turn ends well, together with the
+        state and all else that the turn has sent; then it is not lost any more. If the turn fails it was never sent.
 
-        Raises what :meth:`call` raises. After ``TimedOut`` it may still arrive.
+        With ``durable=False`` it is put into the memory of a running agent at once, and is lost if that ends.
+
+        Raises ``UnknownName``, ``TimedOut``; of a full mailbox the turn's end tells. Not durable: what :meth:`call`
+        raises, and after ``TimedOut`` it may still arrive.
         """
-        self._desk.deliver(path, body, self._limit(timeout))
+        if durable:
+            self._desk.post(self, path, body, self._limit(timeout))
+        else:
+            self._desk.deliver(path, body, self._limit(timeout))
 
     def whereis(self, path: str, timeout: float | None = None) -> str | None:
         """The incarnation that runs at ``path``, None if there is none."""
@@ -170,11 +205,91 @@ class Context(_Base):
         Raises ``NotPermitted`` (``may`` in the config), ``StartFailed``, ``UsageError`` (what cannot be sent, and
         which variable is to blame), ``TimedOut``: then it is ended.
         """
-        from agenthost.agent import children, kin
+        from agenthost.agent import children
+        from agenthost.agent.blocking import finish
         from agenthost.agent.wanted import wanted
 
         thing = wanted(what, name, args, keys)
-        return children.Child(kin.finish(children.start(self._desk.kin(), thing, timeout)))
+        return children.Child(finish(children.start(self._desk.kin(), thing, timeout)))
+
+    def run(
+        self,
+        argv: Argv,
+        *,
+        timeout: float | None = None,
+        input: bytes | str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        limits: dict[str, Any] | None = None,
+        output_bytes: int = 1024 * 1024,
+        check: bool = False,
+    ) -> Ran:
+        """Run a program below this agent, in a cell of its own, and wait until nothing of it is left.
+
+        ``argv`` is a list of words; no shell is between. What it prints is kept, up to ``output_bytes`` of each stream,
+        and goes to this agent's log line by line. It gets ``input`` on its stdin, which is else /dev/null, and this
+        agent's environment and folder unless ``env`` and ``cwd`` say otherwise. ``limits`` as in the config. It ends
+        with the turn, whatever becomes of that. Its end, good or bad, is told by what is returned.
+
+        Raises ``ToolTimedOut`` after ``timeout`` seconds, or when this turn's caller waits no longer: then it was
+        killed. ``ToolFailed`` with ``check``, if it does not end with status 0. ``StartFailed`` for what cannot be run.
+        """
+        from agenthost.agent.blocking import finish
+        from agenthost.agent.tools import run
+
+        self._check_open(argv)
+        return finish(
+            run(
+                self._desk.kin(),
+                argv,
+                timeout=timeout,
+                input=input,
+                env=env,
+                cwd=cwd,
+                limits=limits,
+                output_bytes=output_bytes,
+                check=check,
+            )
+        )
+
+    def popen(
+        self,
+        argv: Argv,
+        *,
+        stdin: Where = "pipe",
+        stdout: Where = "pipe",
+        stderr: Where = "pipe",
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        limits: dict[str, Any] | None = None,
+        keep: bool = False,
+        name: str | None = None,
+    ) -> Tool:
+        """Start a program as :meth:`run` does, and talk to it: what is returned has its streams, ``wait``, ``stop`` and
+        ``kill``, and is a context manager that ends it. It ends with the turn; with ``keep`` with this agent.
+
+        Each stream is a "pipe" or "null"; stdout and stderr may be "log", this agent's own.
+        """
+        from agenthost.agent.blocking import finish
+        from agenthost.agent.popen import Tool, start
+
+        self._check_open(argv)
+        kin = self._desk.kin()
+        birth = finish(
+            start(
+                kin,
+                argv,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                env=env,
+                cwd=cwd,
+                limits=limits,
+                keep=keep,
+                name=name,
+            )
+        )
+        return Tool(kin, birth)
 
     def scope(self, timeout: float | None = None) -> Scope:
         """``with ctx.scope() as scope``: children that do not outlive the block. After ``timeout`` seconds they are
@@ -186,7 +301,7 @@ class Context(_Base):
     def monitor(self, path: str) -> Monitor:
         """Hear of the end of the incarnation at ``path``, exactly once: by ``wait()`` or ``ended`` of what is returned,
         or else by the agent's ``on_down(self, down, ctx)`` between two turns. At once if nothing runs there."""
-        from agenthost.agent.kin import finish
+        from agenthost.agent.blocking import finish
         from agenthost.agent.monitor import Monitor
 
         return Monitor(finish(self._desk.kin().monitor(path)))
@@ -203,9 +318,10 @@ class AsyncContext(_Base):
 
     __slots__ = ("_desk",)
 
-    def __init__(self, path: str, incarnation: str, deadline: float | None, desk: AsyncDesk) -> None:
+    def __init__(self, path: str, incarnation: str, deadline: float | None, desk: AsyncDesk, attempt: int = 1) -> None:
         self.path, self.incarnation, self.deadline = path, incarnation, deadline
-        self._desk = desk
+        self.interrupted = self.is_over = False
+        self._desk, self.attempt = desk, attempt
 
     @property
     def stopping(self) -> bool:
@@ -226,9 +342,12 @@ class AsyncContext(_Base):
         outcomes = await self._desk.exchange(wanted, self._due(wanted, timeout))
         return outcomes if return_errors else [_unwrap(outcome) for outcome in outcomes]
 
-    async def send(self, path: str, body: Any = None, timeout: float | None = None) -> None:
+    async def send(self, path: str, body: Any = None, timeout: float | None = None, *, durable: bool = True) -> None:
         """As in :class:`Context`."""
-        await self._desk.deliver(path, body, self._limit(timeout))
+        if durable:
+            await self._desk.post(self, path, body, self._limit(timeout))
+        else:
+            await self._desk.deliver(path, body, self._limit(timeout))
 
     async def whereis(self, path: str, timeout: float | None = None) -> str | None:
         """As in :class:`Context`."""
@@ -248,6 +367,67 @@ class AsyncContext(_Base):
         from agenthost.agent.wanted import wanted
 
         return await children.start(self._desk.kin(), wanted(what, name, args, keys), timeout)
+
+    async def run(
+        self,
+        argv: Argv,
+        *,
+        timeout: float | None = None,
+        input: bytes | str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        limits: dict[str, Any] | None = None,
+        output_bytes: int = 1024 * 1024,
+        check: bool = False,
+    ) -> Ran:
+        """As in :class:`Context`."""
+        from agenthost.agent.tools import run
+
+        self._check_open(argv)
+        return await run(
+            self._desk.kin(),
+            argv,
+            timeout=timeout,
+            input=input,
+            env=env,
+            cwd=cwd,
+            limits=limits,
+            output_bytes=output_bytes,
+            check=check,
+        )
+
+    async def popen(
+        self,
+        argv: Argv,
+        *,
+        stdin: Where = "pipe",
+        stdout: Where = "pipe",
+        stderr: Where = "pipe",
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        limits: dict[str, Any] | None = None,
+        keep: bool = False,
+        name: str | None = None,
+    ) -> AsyncTool:
+        """As in :class:`Context`; the streams are those of asyncio."""
+        from agenthost.agent.async_popen import AsyncTool
+        from agenthost.agent.popen import start
+
+        self._check_open(argv)
+        kin = self._desk.kin()
+        birth = await start(
+            kin,
+            argv,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=env,
+            cwd=cwd,
+            limits=limits,
+            keep=keep,
+            name=name,
+        )
+        return await AsyncTool(kin, birth).connect()
 
     def scope(self, timeout: float | None = None) -> AsyncScope:
         """``async with ctx.scope() as scope``; as in :class:`Context`."""

@@ -11,19 +11,25 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from agenthost.agent import turn as turns
 from agenthost.agent.agent import Agent
+from agenthost.agent.blocking import finish
 from agenthost.agent.context import Context, Outcome
-from agenthost.agent.sentry import HOST_GONE, Sentry, answer_probe, say
+from agenthost.agent.durable import Durable
+from agenthost.agent.interruption import SIGNAL, Interruption, is_authors, is_waiting_for_author
+from agenthost.agent.sentry import HOST_GONE, Sentry, give_streams, say
 from agenthost.agent.wires import Wires
-from agenthost.errors import AgenthostError, ProtocolError, TimedOut
+from agenthost.errors import AgenthostError, ProtocolError, TimedOut, TurnInterrupted
 from agenthost.protocol import birth
 from agenthost.protocol.codec import pack_body
 from agenthost.transport.callee import Turn
@@ -32,8 +38,10 @@ from agenthost.transport.data import Door, check_size
 
 if TYPE_CHECKING:
     from agenthost.agent.bell import Bell
+    from agenthost.agent.door import Door as JournalDoor
     from agenthost.agent.kin import Kin
     from agenthost.agent.monitor import Ended
+    from agenthost.protocol.mail import Mail
 
 _BUSY_TURNS = 16
 """So many turns are taken before the control plane is looked at again."""
@@ -42,24 +50,35 @@ _ALL = 1000
 _SHORT_S = 0.001
 """After a turn longer than this, all that waits is let in before the next one: there may be a Cancel behind a Call."""
 
-_Source = Link | Door | Wires | socket.socket
+_Source = Link | Door | Wires | socket.socket | Callable[[], None]
 
 
 class SyncDesk:
-    def __init__(self, agent: Agent, wires: Wires, birth_socket: socket.socket) -> None:
+    def __init__(self, agent: Agent, wires: Wires, birth_socket: socket.socket, durable: Durable | None = None) -> None:
         self._agent, self._wires, self._birth_socket = agent, wires, birth_socket
+        self._durable = durable or Durable(wires.certificate.inc, birth_socket)
         self._caller, self._links = wires.caller, wires.links
-        self._sentry = Sentry(birth_socket, wires.certificate.beat_s)
+        self._sentry = Sentry(birth_socket, wires.certificate.beat_s, self._strike)
+        self._is_waiting = False
+        """In epoll, where an interruption may strike."""
         self._path, self._inc = wires.certificate.path, wires.certificate.inc
         self._context = Context(self._path, self._inc, None, self)
         """Of the turn in hand, or of the last one."""
         self._kin: Kin | None = None
+        self._reaps = wires.certificate.reap
+        self._gathering: Context | None = None
+        """Of the turn in hand: what it sends leaves with its commit."""
         self._awaited: Call | None = None
         self._at_once = _ALL
         self._epoll = select.epoll()
         self._sources: dict[int, _Source] = {}
         self._listen_to(wires.control.socket, wires)
         self._add_source(birth_socket.fileno(), birth_socket)
+        self._journal_mask = 0
+        self._sentry.on_door = lambda number, descriptor: self._durable.open().came(number, descriptor)
+        self._durable.on_door = self._on_journal_door
+        if self._durable.door is not None:
+            self._on_journal_door(self._durable.door)
         wires.on_door = lambda door: self._listen_to(door.socket, door)
         wires.links.on_open = self._listen_to
         wires.links.on_close = lambda plug: self._drop_source(int(plug.get(zmq.FD)))
@@ -75,6 +94,8 @@ class SyncDesk:
     def run(self) -> int:
         """Turns until the host asks for the end. Returns the exit status."""
         wires, callee = self._wires, self._wires.callee
+        self._main_thread = threading.get_ident()
+        signal.signal(SIGNAL, self._on_signal)
         say(self._birth_socket, birth.Up())
         wires.say_ready()
         while True:
@@ -93,6 +114,14 @@ class SyncDesk:
             wires.flush_door()  # what take() passed over
             if wires.stop is not None:
                 return self._stop()
+            durable = self._durable
+            if durable.mail is not None:
+                status = self._take_mail(durable)
+                if status is not None:
+                    return status
+                continue
+            if durable.waits:
+                committing().take(durable)
             if self._kin is not None and (down := self._kin.take_down()) is not None:
                 status = self._take_down(down)
                 if status is not None:
@@ -108,26 +137,73 @@ class SyncDesk:
             return turns.fail(callee, turn, error)
         if not self._sentry.is_awake:
             self._drop_source(self._birth_socket.fileno())
-        self._sentry.begin()
+        self._context = self._gathering = context = Context(self._path, self._inc, turn.deadline, self)
+        self._sentry.begin(context)
         try:
-            self._context = context = Context(self._path, self._inc, turn.deadline, self)
-            reply = self._agent.handle(message, context)
-            turns.answer(callee, turn, reply)
+            try:
+                reply = self._agent.handle(message, context)
+            finally:
+                self._end_turn()
+            if context.interrupted:
+                self._sentry.check()
+            packed = turns.pack_reply(turn, reply)
+            if self._durable.is_used:
+                self._commit()
+            callee.reply(turn, packed)
         except BaseException as error:  # whatever the author's code raises ends the turn, and is sorted in fail()
-            return turns.fail(callee, turn, error)
+            self._durable.revert()
+            return turns.fail(callee, turn, turns.after_interruption(error, self._sentry.why_struck()))
         finally:
             self._sentry.end()
         return None
+
+    def _take_mail(self, durable: Durable) -> int | None:
+        """A turn of durable mail. Returns the status to exit with, None if the agent goes on."""
+        one, durable.mail = durable.mail, None
+        assert one is not None
+        if not self._sentry.is_awake:
+            self._drop_source(self._birth_socket.fileno())
+        self._context = self._gathering = context = Context(self._path, self._inc, None, self, one.attempt)
+        self._sentry.begin(context)
+        try:
+            message = committing().open_mail(one)
+            try:
+                self._agent.handle(message, context)
+            finally:
+                self._end_turn()
+            if context.interrupted:
+                self._sentry.check()
+            is_free = not self._wires.callee.queued and self._wires.stop is None
+            durable.waits = durable.waits or not is_free
+            self._commit(of=one, take=is_free)
+        except BaseException as error:  # as in _take_turn
+            self._gathering = None
+            error = turns.after_interruption(error, self._sentry.why_struck())
+            status: int | None = finish(committing().failed(durable, self._until, one, error))
+            return status
+        finally:
+            self._sentry.end()
+        return None
+
+    def _commit(self, of: Mail | None = None, *, take: bool = False) -> None:
+        self._gathering = None
+        finish(committing().commit(self._durable, self._until, of=of, take=take))
 
     def _take_down(self, down: Ended) -> int | None:
         """A turn of ``on_down``. Returns the status to exit with, None if the agent goes on."""
         if not self._sentry.is_awake:
             self._drop_source(self._birth_socket.fileno())
-        self._sentry.begin()
+        self._context = self._gathering = context = Context(self._path, self._inc, None, self)
+        self._sentry.begin(context)
         try:
-            self._context = context = Context(self._path, self._inc, None, self)
-            self._agent.on_down(down, context)  # type: ignore[attr-defined]  # an agent without it gets no such turn
+            try:
+                self._agent.on_down(down, context)  # type: ignore[attr-defined]  # an agent without it gets no such turn
+            finally:
+                self._end_turn()
+            if self._durable.is_used:
+                self._commit()
         except BaseException as error:  # as in _take_turn
+            self._durable.revert()
             return turns.status_after(error)
         finally:
             self._sentry.end()
@@ -135,8 +211,15 @@ class SyncDesk:
 
     def _stop(self) -> int:
         try:
-            self._context = context = Context(self._path, self._inc, None, self)
-            self._agent.on_stop(context)
+            if self._durable.mail is not None:
+                finish(committing().give_back(self._durable, self._until))
+            self._context = self._gathering = context = Context(self._path, self._inc, None, self)
+            try:
+                self._agent.on_stop(context)
+            finally:
+                self._end_turn()
+            if self._durable.is_used:
+                self._commit()
         except BaseException as error:  # the author's code; the exit status tells the host
             return turns.exit_status(error)
         return 0
@@ -175,6 +258,10 @@ class SyncDesk:
         if isinstance(call.outcome, AgenthostError):
             raise call.outcome
 
+    def post(self, context: Context, path: str, body: Any, deadline: float) -> None:
+        packed, in_turn = check_size(pack_body(body)), context is self._gathering
+        finish(committing().post(self._durable, self._until, path, packed, deadline, in_turn=in_turn))
+
     def locate(self, path: str, deadline: float) -> str | None:
         if path == self._path:
             return self._inc
@@ -188,12 +275,89 @@ class SyncDesk:
             from agenthost.agent.kin import Kin
 
             has_on_down = callable(getattr(self._agent, "on_down", None))
-            self._kin = Kin(self._wires, lambda: self._context, self._until, self._links.flush, has_on_down=has_on_down)
+            flush = self._links.flush
+            self._kin = Kin(self._wires, lambda: self._context, self._until, flush, self, has_on_down=has_on_down)
         return self._kin
+
+    def _end_turn(self) -> None:
+        """Nothing of the turn's tools is left after this, and nothing that it has told of itself leaves before."""
+        self._context.is_over = True
+        if (self._kin is not None or self._reaps) and finish(self.kin().end_turn(reaps=self._reaps)):
+            self._sentry.catch_up()
+
+    # ---- pipes of tools
+
+    def attach(self, descriptor: int, wake: Callable[[], None], *, writes: bool = False) -> None:
+        self._sources[descriptor] = wake
+        self._epoll.register(descriptor, select.EPOLLOUT if writes else select.EPOLLIN)
+
+    def detach(self, descriptor: int) -> None:
+        """Before it is closed. Twice does no harm."""
+        if descriptor in self._sources:
+            self._drop_source(descriptor)
+
+    def give(self, number: int, descriptors: list[int]) -> None:
+        give_streams(self._birth_socket, number, descriptors)
+
+    # ---- the journal
+
+    def _on_journal_door(self, door: JournalDoor) -> None:
+        door.hear_birth = self._sentry.hear
+        door.is_heard_elsewhere = lambda: self._sentry.is_awake
+        door.on_came, door.on_close = self._on_journal_came, self.detach
+        door.on_blocked = self._on_journal_blocked
+        for packet in door.packets:
+            self._sentry.obey(packet, [])
+        door.packets.clear()
+        if door.sock is not None:
+            self._on_journal_came(door.sock.fileno())
+
+    def _on_journal_came(self, descriptor: int) -> None:
+        """In the sentry's thread perhaps. That it can be written to wakes the desk."""
+        self._journal_mask = select.EPOLLIN | select.EPOLLOUT
+        self._sources[descriptor] = self._on_journal
+        self._epoll.register(descriptor, self._journal_mask)
+
+    def _on_journal_blocked(self) -> None:
+        self._heed_journal(select.EPOLLIN | select.EPOLLOUT)
+
+    def _on_journal(self) -> None:
+        door = self._durable.open()
+        door.adopt()
+        door.pump()
+        if door.is_blocked:
+            door.flush()
+        self._heed_journal(select.EPOLLIN | (select.EPOLLOUT if door.is_blocked else 0))
+
+    def _heed_journal(self, mask: int) -> None:
+        door = self._durable.door
+        if door is not None and door.sock is not None and mask != self._journal_mask:
+            self._journal_mask = mask
+            self._epoll.modify(door.sock.fileno(), mask)
 
     def is_stopping(self) -> bool:
         self._wires.hear_control()
         return self._wires.stop is not None
+
+    # ---- being interrupted
+
+    def _strike(self, interruption: Interruption) -> None:
+        """In the sentry's thread."""
+        signal.pthread_kill(self._main_thread, SIGNAL)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Where it must not strike it does nothing, and is called again."""
+        one = self._sentry.to_strike()
+        if one is None:
+            return
+        if self._is_waiting:
+            may = is_waiting_for_author(frame, _TURNS)
+        else:
+            may = is_authors(frame, _TURNS, _OPEN_TO)
+        if may:
+            self._is_waiting = False
+            self._sentry.struck(one)
+            raise TurnInterrupted(one.why)
 
     # ---- waiting
 
@@ -253,7 +417,9 @@ class SyncDesk:
             seconds = 0.0  # so a flood cannot keep us from the control plane
         if repeat_s is not None and (seconds is None or repeat_s < seconds):
             seconds = repeat_s
+        self._is_waiting = True
         ready = self._epoll.poll(seconds)
+        self._is_waiting = False
         if len(ready) > 1:
             ready.sort(key=self._is_data)
         for fd, _ in ready:
@@ -264,8 +430,11 @@ class SyncDesk:
                 source.pump_one(time.monotonic())
             elif type(source) is Wires:
                 source.hear_control()
-            elif source is not None and not answer_probe(self._birth_socket):
-                os._exit(HOST_GONE)
+            elif type(source) is socket.socket:
+                if not self._sentry.hear():
+                    os._exit(HOST_GONE)
+            elif source is not None:
+                source()  # type: ignore[operator]  # what is left is a pipe's
 
     def _is_data(self, event: tuple[int, int]) -> bool:
         """Sorts the control plane first."""
@@ -281,3 +450,15 @@ class SyncDesk:
     def _drop_source(self, fd: int) -> None:
         self._epoll.unregister(fd)
         del self._sources[fd]
+
+
+def committing() -> ModuleType:
+    """Imported when it is needed first; in an agent of a zygote it is there."""
+    from agenthost.agent import committing as module
+
+    return module
+
+
+_TURNS = frozenset({SyncDesk._take_turn.__code__, SyncDesk._take_mail.__code__, SyncDesk._take_down.__code__})
+"""What calls the author's code."""
+_OPEN_TO = frozenset({Context.log.__code__})

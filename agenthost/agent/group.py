@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from agenthost.agent.bell import Bell
-from agenthost.agent.kin import Kin, finish
+from agenthost.agent.blocking import finish
+from agenthost.agent.kin import Kin
 from agenthost.errors import AgenthostError, NotRunning, TimedOut
 from agenthost.protocol import wishes
 from agenthost.transport.caller import Call

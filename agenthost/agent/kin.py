@@ -1,19 +1,19 @@
 """What children, scopes, monitors and groups need of an agent's desk: requests to the host, calls, and waiting.
 
 They are written once, as coroutines. An async agent awaits them. In a plain one nothing in them is ever suspended:
-its ``until`` waits in the desk's epoll and returns, so :func:`finish` runs them to their end in one go.
+its ``until`` waits in the desk's epoll and returns, so :func:`blocking.finish` runs them to their end in one go.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agenthost.agent.asking import Asked, Requests, request
 from agenthost.agent.bell import Bell
-from agenthost.agent.context import LONGEST_S
+from agenthost.agent.context import LONGEST_S, within
 from agenthost.agent.monitor import AsyncMonitor, Ended, Monitors, Watch
 from agenthost.errors import AgenthostError, TimedOut
 from agenthost.protocol import wishes
@@ -22,24 +22,14 @@ from agenthost.transport.caller import Call
 from agenthost.transport.data import check_size
 
 if TYPE_CHECKING:
+    from agenthost.agent.tool_pipes import Plugs
+    from agenthost.agent.tools import Tools
     from agenthost.agent.wires import Wires
-
-T = TypeVar("T")
 
 MOST_BEGINNING = 32
 """Children that are asked for at a time; the host takes 64 of one agent."""
 MOST_NAMES = 10_000
 """That authors have given and that are remembered; after that none counts as new."""
-
-
-def finish(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The value of a coroutine whose waiting blocks."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]
-    coroutine.close()
-    raise RuntimeError("a plain agent awaited something of asyncio")
 
 
 class Names:
@@ -126,6 +116,7 @@ class Kin:
         turn: Callable[[], Turn],
         until: Until,
         flush: Callable[[], None],
+        plugs: Plugs,
         *,
         has_on_down: bool,
     ) -> None:
@@ -135,6 +126,8 @@ class Kin:
         self.names = Names()
         self._requests = Requests()
         self.births = Births()
+        self.plugs = plugs
+        self._tools: Tools | None = None
         wires.on_answer = self._requests.heard
         wires.on_down = self.monitors.down
 
@@ -225,15 +218,42 @@ class Kin:
 
     # ---- the turn
 
+    def all_tools(self) -> Tools:
+        """Made when it is first asked for."""
+        if self._tools is None:
+            from agenthost.agent.tools import Tools
+
+            self._tools = Tools()
+        return self._tools
+
+    async def end_turn(self, *, reaps: bool) -> bool:
+        """Returns when nothing of the turn's tools is left; with ``reaps`` nothing of what it left in the cell, too.
+        True if there were tools."""
+        had_tools = False
+        try:
+            if self._tools is not None:
+                had_tools, self._tools.had_any = self._tools.had_any, False
+                await self._tools.end_turn(self)
+        finally:
+            if reaps:
+                from agenthost.agent.leftovers import reap
+
+                await reap(self)
+        return had_tools
+
+    def is_turns(self, deadline: float) -> bool:
+        """It is that of whoever waits for the turn in hand."""
+        return self._turn().deadline == deadline
+
     def limit(self, timeout: float | None) -> float:
         """The deadline of something that takes at most ``timeout`` seconds, as ``ctx.call`` has it."""
         return self._turn()._limit(timeout)
 
     def patience(self, timeout: float | None) -> float:
-        """As ``limit``, but without a timeout only the turn's caller is in a hurry. Never raises."""
+        """As ``limit``, but without a timeout only the turn's caller and the scope are in a hurry. Never raises."""
         due = time.monotonic() + (LONGEST_S if timeout is None else min(timeout, LONGEST_S))
-        deadline = self._turn().deadline
-        return due if deadline is None else min(due, deadline)
+        bounds = (self._turn().deadline, within.get())
+        return min([due, *(bound for bound in bounds if bound is not None)])
 
     def far(self) -> float:
         """The deadline of what must not be given up."""

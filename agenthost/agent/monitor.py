@@ -31,7 +31,18 @@ class Ended(NamedTuple):
 class Watch:
     """One wish to hear of the end at ``path``; ``incarnation`` is known once the host has answered."""
 
-    __slots__ = ("bell", "ended", "error", "incarnation", "is_answered", "is_taken", "on_end", "path")
+    __slots__ = (
+        "bell",
+        "ended",
+        "error",
+        "incarnation",
+        "is_answered",
+        "is_taken",
+        "on_end",
+        "path",
+        "signal",
+        "status",
+    )
 
     def __init__(self, path: str, on_end: Callable[[Ended], None] | None) -> None:
         self.path, self.on_end = path, on_end
@@ -41,6 +52,9 @@ class Watch:
         self.is_answered = False
         self.error: AgenthostError | None = None
         self.ended: Ended | None = None
+        self.status: int | None = None
+        self.signal: int | None = None
+        """What its main process ended with, or by, where the host has seen it."""
         self.is_taken = on_end is not None
         """True once it needs no turn of ``on_down`` any more."""
 
@@ -52,7 +66,7 @@ class Monitors:
         self._keeps_untaken = keeps_untaken
         self._asking: dict[str, int] = {}
         """How many requests are open, by path."""
-        self._early: dict[tuple[str, str], Ended] = {}
+        self._early: dict[tuple[str, str], control.Down] = {}
         self._watches: dict[tuple[str, str], list[Watch]] = {}
         self._untaken: deque[Watch] = deque()
 
@@ -74,6 +88,7 @@ class Monitors:
                 self._end(early)
         else:
             watch.incarnation = said.get("incarnation", "")
+            watch.status, watch.signal = said.get("code"), said.get("signal")
             reason = said.get("reason") or f"not running: nothing runs at {path}"
             self._tell(watch, Ended(path, watch.incarnation, reason, bool(said.get("well"))))
         watch.bell.ring()
@@ -84,10 +99,9 @@ class Monitors:
                 del self._early[key]
 
     def down(self, message: control.Down) -> None:
-        ended = Ended(message.path, message.inc, message.reason, message.well)
         if message.path in self._asking:
-            self._early[message.path, message.inc] = ended
-        self._end(ended)
+            self._early[message.path, message.inc] = message
+        self._end(message)
 
     def join(self, watch: Watch, other: Watch) -> None:
         """``watch`` is for the incarnation that ``other`` is for, which the host tells of already."""
@@ -120,8 +134,10 @@ class Monitors:
                 return watch.ended
         return None
 
-    def _end(self, ended: Ended) -> None:
-        for watch in self._watches.pop((ended.path, ended.incarnation), ()):
+    def _end(self, message: control.Down) -> None:
+        ended = Ended(message.path, message.inc, message.reason, message.well)
+        for watch in self._watches.pop((message.path, message.inc), ()):
+            watch.status, watch.signal = message.code, message.signal
             self._tell(watch, ended)
 
     def _tell(self, watch: Watch, ended: Ended) -> None:
@@ -190,7 +206,7 @@ class Monitor:
 
     def wait(self, timeout: float | None = None) -> Ended | None:
         """As in :class:`AsyncMonitor`."""
-        from agenthost.agent.kin import finish
+        from agenthost.agent.blocking import finish
 
         return finish(self._twin.wait(timeout))
 

@@ -18,6 +18,7 @@ from agenthost.agent import loading
 from agenthost.agent.agent import IGNORE, Agent, create
 from agenthost.agent.context import AsyncContext, Context
 from agenthost.agent.desk import SyncDesk
+from agenthost.agent.durable import Durable
 from agenthost.agent.turn import CRASHED, one_line
 from agenthost.agent.wires import Wires
 from agenthost.errors import StartFailed, UsageError
@@ -37,7 +38,8 @@ def run(certificate: Certificate, birth_socket: socket.socket) -> int:
     wires = Wires(certificate)
     try:
         kind = loading.load_code(certificate) if certificate.code else loading.load(certificate.agent)
-        agent = create(kind, certificate.args)
+        durable = Durable(certificate.inc, birth_socket)
+        agent = create(kind, certificate.args, durable)
         is_async = loading.is_async(kind)
         started = None if is_async else agent.on_start(Context(certificate.path, certificate.inc, None, _UNREADY))
     except BaseException as error:  # the author's start may raise anything; the host is told what
@@ -45,12 +47,12 @@ def run(certificate: Certificate, birth_socket: socket.socket) -> int:
     finally:
         _flush()
     if is_async:
-        return _run_async(agent, wires, birth_socket)
+        return _run_async(agent, wires, birth_socket, durable)
     if started is IGNORE:
         return _ignore(wires)
     status = CRASHED
     try:
-        status = SyncDesk(agent, wires, birth_socket).run()
+        status = SyncDesk(agent, wires, birth_socket, durable).run()
     finally:
         _leave(wires, status)
     return status
@@ -59,16 +61,20 @@ def run(certificate: Certificate, birth_socket: socket.socket) -> int:
 def warm() -> None:
     """For a zygote, after it has imported the authors' modules: find their agents, import asyncio if any needs it,
     rehearse their start."""
+    import agenthost.agent.committing
+    import agenthost.agent.door
     import agenthost.agent.group
-    import agenthost.agent.scope  # both for the effect: imported here they are shared by all agents
+    import agenthost.agent.popen
+    import agenthost.agent.scope  # for the effect: imported here they are shared by all agents
     from agenthost.agent.rehearsal import rehearse
 
     if loading.prepare(modules.loaded):
-        import agenthost.agent.async_desk  # noqa: F401  # imported for its effect
+        import agenthost.agent.async_desk
+        import agenthost.agent.async_popen  # noqa: F401  # imported for their effect
     rehearse()
 
 
-def _run_async(agent: Agent, wires: Wires, birth_socket: socket.socket) -> int:
+def _run_async(agent: Agent, wires: Wires, birth_socket: socket.socket, durable: Durable) -> int:
     from agenthost.agent.async_desk import AsyncDesk
     from agenthost.agent.loop import run_loop, settled
 
@@ -83,7 +89,7 @@ def _run_async(agent: Agent, wires: Wires, birth_socket: socket.socket) -> int:
             return _ignore(wires)
         status = CRASHED
         try:
-            status = await AsyncDesk(agent, wires, birth_socket).run()
+            status = await AsyncDesk(agent, wires, birth_socket, durable).run()
         finally:
             _leave(wires, status)
         return status
@@ -145,6 +151,9 @@ class _Unready:
     def deliver(self, path: str, body: Any, deadline: float) -> NoReturn:
         _refuse(path)
 
+    def post(self, context: Any, path: str, body: Any, deadline: float) -> NoReturn:
+        _refuse(path)
+
     def locate(self, path: str, deadline: float) -> NoReturn:
         _refuse(path)
 
@@ -152,7 +161,7 @@ class _Unready:
         return False
 
     def kin(self) -> NoReturn:
-        _refuse("children, monitors and groups")
+        _refuse("tools, children, monitors and groups")
 
 
 def _refuse(path: str) -> NoReturn:

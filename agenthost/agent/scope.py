@@ -15,9 +15,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from agenthost.agent.bell import Bell
-from agenthost.agent.children import AsyncChild, Birth, Child, How, end_all
+from agenthost.agent.birth import Birth, How, end_all
+from agenthost.agent.blocking import finish
+from agenthost.agent.children import AsyncChild, Child
 from agenthost.agent.context import LONGEST_S, within
-from agenthost.agent.kin import Kin, finish
+from agenthost.agent.kin import Kin
 from agenthost.agent.monitor import Ended
 from agenthost.agent.wanted import What, wanted
 from agenthost.errors import AgenthostError, Down, HandlerFailed, TimedOut, UsageError

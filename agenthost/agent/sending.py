@@ -60,7 +60,7 @@ def _is_refused(value: Any) -> bool:
 
 _CONTEXTUAL = {
     name.removeprefix("-")
-    for kind in "Context Child Scope Monitor".split()
+    for kind in "Context Child Scope Monitor Tool".split()
     for name in (kind, f"Async{kind}")
 } | {"Group", "AsyncGroup", "Kin"}  # fmt: skip
 

@@ -7,7 +7,7 @@ import traceback
 from typing import Any
 
 from agenthost.agent.agent import Message
-from agenthost.errors import AgenthostError, HandlerFailed
+from agenthost.errors import AgenthostError, HandlerFailed, Interrupted, TurnInterrupted
 from agenthost.protocol.codec import pack_body, unpack_body
 from agenthost.transport.callee import Callee, Turn
 from agenthost.transport.data import check_size
@@ -21,14 +21,16 @@ def open_message(turn: Turn) -> Message:
     return Message(unpack_body(turn.body), turn.peer.caller, turn.id, "call" if turn.is_call else "send", turn.deadline)
 
 
-def answer(callee: Callee, turn: Turn, reply: Any) -> None:
+def pack_reply(turn: Turn, reply: Any) -> bytes:
     """Raises what the reply's body is refused for."""
-    if turn.is_call:
-        callee.reply(turn, check_size(pack_body(reply)))
+    return check_size(pack_body(reply)) if turn.is_call else b""
 
 
 def fail(callee: Callee, turn: Turn, error: BaseException) -> int | None:
     """Answer the caller. Returns the status to exit with, None if the agent goes on."""
+    if isinstance(error, TurnInterrupted):
+        callee.fail(turn, Interrupted.code, str(error))
+        return None
     if isinstance(error, AgenthostError):
         callee.fail(turn, error.code, str(error), getattr(error, "trace", ""))
         return None
@@ -39,7 +41,13 @@ def fail(callee: Callee, turn: Turn, error: BaseException) -> int | None:
 
 def status_after(error: BaseException) -> int | None:
     """Of a turn that nobody waits for; as ``fail`` without the answer."""
-    return None if isinstance(error, AgenthostError) else exit_status(error)
+    return None if isinstance(error, AgenthostError | TurnInterrupted) else exit_status(error)
+
+
+def after_interruption(error: BaseException, why: str) -> BaseException:
+    """What a turn ends with that was struck because of ``why``, "" if it was not. What the author's code has to say to
+    its caller after that is the interruption; a crash stays one."""
+    return TurnInterrupted(why) if why and isinstance(error, AgenthostError) else error
 
 
 def exit_status(error: BaseException, trace: str = "") -> int:

@@ -67,7 +67,7 @@ def wanted(what: What, name: str | None, args: dict[str, Any] | None, keys: dict
         from agenthost.agent.sending import pack_code
 
         code = pack_code(what, LARGEST_BYTES - 1024)
-    return Wanted(name, _clean(stem), spec, code)
+    return Wanted(name, clean(stem), spec, code)
 
 
 def source_of(kind: type) -> str:
@@ -90,6 +90,6 @@ def _stem_of(spec: dict[str, Any]) -> str:
     return first.rpartition("/")[2] if isinstance(first, str) and first else "child"
 
 
-def _clean(stem: str) -> str:
+def clean(stem: str) -> str:
     """A name that the config would take: ``<lambda>`` is "lambda"."""
     return re.sub(r"[^a-z0-9_.-]+", "", stem.lower()).lstrip("_.-")[:_LONGEST_STEM] or "child"

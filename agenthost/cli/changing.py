@@ -52,6 +52,17 @@ def kill(
     _change("kill", paths, wait, timeout, reason, output)
 
 
+def interrupt(
+    paths: Paths, wait: Wait = True, timeout: Timeout = None, reason: Reason = "", output: Output = Format.table
+) -> None:
+    """End the turn that an agent has in hand, not the agent.
+
+    Its tools are killed, its caller gets an error, the next message is served. Who does not come back in time is ended.
+    Of a supervisor: the turns of all agents below. The main process of a program gets SIGINT.
+    """
+    _change("interrupt", paths, wait, timeout, reason, output)
+
+
 def freeze(
     paths: Paths, wait: Wait = True, timeout: Timeout = None, reason: Reason = "", output: Output = Format.table
 ) -> None:
@@ -84,7 +95,9 @@ def _change(verb: str, patterns: list[str], wait: bool, timeout: float | None, r
                 print(printable(f"agenthost: {paths[at]}: {result}"), file=sys.stderr)
                 continue
             results[at] = result
-            if shown:
+            if shown and verb == "interrupt" and wait:
+                print(printable(f"interrupted {result['path']}: {result['text']}"), flush=True)
+            elif shown:
                 text = f" ({result['text']})" if result["text"] not in ("", result["state"]) else ""
                 print(printable(f"{result['path']}: {result['state']}{text}"), flush=True)
     if not shown:
@@ -94,4 +107,12 @@ def _change(verb: str, patterns: list[str], wait: bool, timeout: float | None, r
         raise typer.Exit(worst)
 
 
-COMMANDS = {"start": start, "stop": stop, "restart": restart, "kill": kill, "freeze": freeze, "thaw": thaw}
+COMMANDS = {
+    "start": start,
+    "stop": stop,
+    "restart": restart,
+    "kill": kill,
+    "interrupt": interrupt,
+    "freeze": freeze,
+    "thaw": thaw,
+}

@@ -60,7 +60,12 @@ def status(paths: Paths = None, output: Output = Format.table) -> None:
     tree: list[dict[str, Any]] = found["tree"]
     if output in (Format.table, Format.wide):
         if not paths:
-            print(_host_line(found["host"]) + "\n")
+            print(_host_line(found["host"]))
+            for stray in found["host"].get("strays", ()):
+                print(f"stray of an earlier life: {printable(stray['text'])}")
+            if found["host"].get("journal", "well") != "well":
+                print(f"nothing durable can be done: {printable(found['host']['journal'])}")
+            print()
         _print_status(tree, wide=output is Format.wide)
     else:
         dump(found, output, items=tree)
@@ -138,6 +143,7 @@ _COLUMNS = [
     Column("PID", miss=2),
     Column("RUN", miss=4),
     Column("RESTARTS", miss=1),
+    Column("MAIL", miss=5),
     Column("FOR"),
     Column("MEMORY", miss=3),
 ]
@@ -151,7 +157,7 @@ def _print_status(tree: list[dict[str, Any]], *, wide: bool) -> None:
     for row in tree:
         cell = row.get("cell") or {}
         cells = [row["path"], " ".join([row["state"], *row["flags"]]), row["pid"], row["incarnation"]]
-        cells += [row["restarts"] or "", age(row["since"]), size(cell.get("memory_bytes"))]
+        cells += [row["restarts"] or "", row.get("mailbox") or "", age(row["since"]), size(cell.get("memory_bytes"))]
         if wide:
             cpu_s = cell.get("cpu_s")
             cells += ["" if cpu_s is None else f"{cpu_s:.1f} s", cell.get("processes"), row["restart"]]
@@ -161,7 +167,8 @@ def _print_status(tree: list[dict[str, Any]], *, wide: bool) -> None:
 
 def _note(row: dict[str, Any]) -> str:
     held = "stays down until it is started" if row["held"] else ""
-    return "; ".join(part for part in (row["next"], said(row["reason"]), held) if part)
+    own_words = printable(row.get("says", ""))
+    return "; ".join(part for part in (row["next"], said(row["reason"]), held, own_words) if part)
 
 
 def _print_tree(tree: list[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agenthost.cli import changing, looking, reading, reloading, running, talking
+from agenthost.cli import changing, journal, letters, looking, reading, reloading, running, talking, unit
 from agenthost.cli.asking import WHERE
 from agenthost.cli.quick import quicken
 from agenthost.errors import AgenthostError
@@ -59,9 +59,11 @@ def _until_unread(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-for module in (running, looking, reading, changing, reloading, talking):
+for module in (running, unit, looking, reading, changing, reloading, talking):
     for name, function in module.COMMANDS.items():
         app.command(name)(_until_unread(function))
+for group in (letters, journal):
+    app.add_typer(group.app, name=group.NAME)
 
 
 def main() -> None:

@@ -21,7 +21,15 @@ END = "<!-- end of the generated part -->"
 def reference() -> str:
     """Markdown: one section for each command."""
     group: Any = typer.main.get_command(app)
-    return "\n\n".join("\n".join(_section(name, command)) for name, command in group.commands.items())
+    return "\n\n".join("\n".join(_section(name, command)) for name, command in _commands(group))
+
+
+def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield before + name, command
 
 
 def with_reference(page: str) -> str:

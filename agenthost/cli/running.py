@@ -61,6 +61,8 @@ def check(
     """
     from agenthost.config.load import load
     from agenthost.config.problem import ConfigProblems
+    from agenthost.containment import unheld
+    from agenthost.containment.tiers import expected_means
 
     try:
         loaded = load(config)
@@ -70,6 +72,8 @@ def check(
             dump({"file": str(config), "ok": False, "problems": problems}, output)
             raise typer.Exit(error.exit_code) from None
         raise
+    if unheld.has_strict(loaded.tree):
+        unheld.check(loaded.tree, expected_means(loaded.containment))
     if output is Plain.text:
         print(f"{config}: good; host {loaded.name}, {_counted(loaded.tree)}")
     else:
@@ -143,12 +147,16 @@ def doctor(output: Annotated[Plain, typer.Option("-o", "--output", help="Format.
 def _machine() -> list[dict[str, Any]]:
     import resource
 
-    from agenthost.containment.tiers import probe
+    from agenthost.containment.means import sentences
+    from agenthost.containment.tiers import expected_means, probe
+
+    had = expected_means("auto")
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = f"the hard limit is {hard}, enough for about {hard // 4} agents"
     return [
         *({"subject": f"tier {tier.name}", "ok": tier.available, "text": tier.why} for tier in probe()),
+        {"subject": "limits", "ok": all(mean.whole for mean in had.values()), "text": "; ".join(sentences(had))},
         {"subject": "open files", "ok": hard >= 4096, "text": enough},
         {"subject": "kernel", "ok": True, "text": os.uname().release},
     ]

@@ -43,14 +43,20 @@ def call(
         dump(reply, output)
 
 
-def send(path: Path, body: Body = "null", text: Text = False, timeout: Timeout = 30.0) -> None:
-    """Put a message into an agent's mailbox.
+def send(
+    path: Path,
+    body: Body = "null",
+    text: Text = False,
+    key: Annotated[str, typer.Option(metavar="KEY", help="The same key is taken once, however often it is sent.")] = "",
+    timeout: Timeout = 30.0,
+) -> None:
+    """Put a message into an agent's mailbox, whether it runs or not.
 
-    It does not wait for what becomes of it.
+    It does not wait for what becomes of it; from then on the message is not lost.
     """
     message = _body(body, text)
     with client() as asked, _near(asked, path):
-        asked.send(normal(path), message, timeout)
+        asked.send(normal(path), message, timeout, key=key)
 
 
 @contextmanager

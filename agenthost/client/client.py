@@ -23,9 +23,10 @@ from typing import Any, Self
 import zmq
 from zmq.backend import zmq_poll
 
-from agenthost.errors import AgenthostError, NoHost, ProtocolError, TimedOut, from_wire
+from agenthost.errors import AgenthostError, NoHost, ProtocolError, TimedOut, UsageError, from_wire
 from agenthost.protocol import control
 from agenthost.protocol.codec import encode, pack_body, read_from_host
+from agenthost.protocol.limits import PEER_MESSAGE_BYTES
 from agenthost.transport.caller import Call, Caller, Link
 from agenthost.transport.control import ControlSocket
 from agenthost.transport.data import Links, check_size
@@ -34,6 +35,7 @@ DEFAULT_TIMEOUT_S = 30.0
 PATIENCE_S = 5.0
 SIDE_BY_SIDE = 200
 """So many requests are under way at a time: each is repeated until it is answered, and the router limits rates."""
+MAIL_BYTES = PEER_MESSAGE_BYTES - 4096
 PING = "ping"
 PING_S = 2.0
 """An op that any host answers, if only by refusing it."""
@@ -141,11 +143,39 @@ class Client:
         call = self._caller.call(path, check_size(pack_body(body)), deadline, time.monotonic())
         return self._outcome(call, path, deadline)
 
-    def send(self, path: str, body: Any = None, timeout: float | None = DEFAULT_TIMEOUT_S) -> None:
-        """Put a message into the mailbox of the agent at ``path``; returns when it is in there."""
+    def send(
+        self,
+        path: str,
+        body: Any = None,
+        timeout: float | None = DEFAULT_TIMEOUT_S,
+        *,
+        key: str = "",
+        durable: bool = True,
+    ) -> None:
+        """Mail for the agent at ``path``, running or not; returns when it will not be lost any more. The same ``key``
+        is taken once, however often it is sent. Up to about 250 KB.
+
+        With ``durable=False`` it is put into the memory of a running agent, and is lost if that ends.
+        """
+        if durable:
+            packed = pack_body(body)
+            if len(packed) > MAIL_BYTES:
+                raise UsageError(
+                    f"cannot send mail of {len(packed)} bytes: a client may send up to {MAIL_BYTES}",
+                    hint="write it to a file, call() the agent, or send it with durable=False",
+                )
+            args = {"path": path, "body": packed, "key": key or f"once:{os.urandom(12).hex()}"}
+            self.request("send", args, timeout)  # the key: this request may be answered by a second life of the host
+            return
         deadline = None if timeout is None else time.monotonic() + timeout
         call = self._caller.cast(path, check_size(pack_body(body)), time.monotonic())
         self._outcome(call, path, deadline)
+
+    def interrupt(self, path: str, reason: str = "", timeout: float | None = DEFAULT_TIMEOUT_S) -> str:
+        """End the turn that the agent at ``path`` has in hand, or those of all agents below a supervisor. Returns when
+        that is over, what was interrupted and killed, in words. ``NotRunning`` if no turn is in hand."""
+        result = self.request("interrupt", {"path": path, "reason": reason}, timeout)
+        return str(result["text"])
 
     def _outcome(self, call: Call, path: str, deadline: float | None) -> Any:
         self._links.flush()

@@ -10,11 +10,12 @@ import os
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agenthost.config import keys
+from agenthost.config import keys, users
 from agenthost.config.kinds import Reading
 from agenthost.config.problem import Refused
 from agenthost.config.sections import Found
-from agenthost.core.birth import AgentBirth, Limits, May, ProgramBirth, ReadyCheck
+from agenthost.config.surroundings import any_birth
+from agenthost.core.birth import AgentBirth, Limits, MailTerms, May, ProgramBirth, ReadyCheck
 
 COMMAND_AGENT = "agenthost_workers.command:Command"
 """The agent that speaks ``protocol: lines`` to a program."""
@@ -34,7 +35,11 @@ class Usual:
     env: dict[str, str] = field(default_factory=dict)
     """Said ones are added to these."""
     silence_s: float = 60.0
+    reap: bool = False
     may: May = field(default_factory=May)
+    user: int | None = None
+    of_agent: bool = False
+    """It is an agent that says what its children are: what the host reads or grants for them it may not name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +59,38 @@ class Births:
         turn = found.get("turn")
         silence_s = turn.get("progress", self.usual.silence_s) if turn else self.usual.silence_s
         group = found.get("group", "")
+        more = any_birth(found, self.folder, self.reading, of_agent=self.usual.of_agent)
+        more["user"] = self._user(found)
+        if turn:  # programs have none
+            more["turn_s"] = turn.get("timeout")
+        if given := found.get("mail"):
+            more["mail"] = _mail(given)
         if "agent" in found.keys:
             agent, args, may = self._agent(found), found.get("args", {}), self._may(found)
-            return AgentBirth(agent, args, env, cwd, (self.folder,), limits, silence_s, group=group, may=may)
+            more["reap"] = turn.get("reap", self.usual.reap) if turn else self.usual.reap
+            return AgentBirth(agent, args, env, cwd, (self.folder,), limits, silence_s, group=group, may=may, **more)
         argv = found.get("command", ())
         if found.get("protocol") == "lines":
+            if turn and turn.get("reap"):
+                what = "would end the program itself after its first turn"
+                self.reading.say(turn.nodes["reap"], f"{turn.where}.reap", f"reap {what}", "leave it out")
             # One zygote births them all: what the program needs travels as arguments.
             args = {"argv": list(argv), "env": dict(env), "cwd": cwd}
-            return AgentBirth(COMMAND_AGENT, args, (), self.folder, (self.folder,), limits, silence_s, group=group)
+            folder = self.folder
+            home = folder if more["user"] is None else cwd  # another user may not enter the folder of the config
+            return AgentBirth(COMMAND_AGENT, args, (), home, (folder,), limits, silence_s, group=group, **more)
         given = found.get("ready")
+        ready = _ready(given) if given else None
         stop_signal = keys.STOP_SIGNALS[found.get("stop_signal", "TERM")]
-        return ProgramBirth(argv, env, cwd, limits, _ready(given) if given else None, stop_signal)
+        return ProgramBirth(argv, env, cwd, limits, ready, stop_signal, found.get("pty", False), **more)
+
+    def _user(self, found: Found) -> int | None:
+        uid = found.get("user")
+        if uid is None:
+            return self.usual.user
+        if (why := users.refusal(uid)) is not None:
+            self.reading.say(found.nodes["user"], f"{found.where}.user", *why)
+        return None if uid == os.geteuid() else int(uid)
 
     def _may(self, found: Found) -> May:
         given, usual = found.get("may"), self.usual.may
@@ -96,6 +122,19 @@ def _limits(found: Found) -> Limits:
         processes=found.get("processes"),
         open_files=found.get("open_files"),
         file_size_bytes=found.get("file_size"),
+        cpu_weight=found.get("cpu_weight"),
+        strict=found.get("strict", False),
+    )
+
+
+def _mail(found: Found) -> MailTerms:
+    usual = MailTerms()
+    return MailTerms(
+        attempts=found.get("attempts", usual.attempts),
+        initial_s=found.get("initial", usual.initial_s),
+        max_s=max(found.get("max", usual.max_s), found.get("initial", 0.0) if "max" not in found.values else 0.0),
+        limit=found.get("limit", usual.limit),
+        when_full=found.get("when_full", usual.when_full),
     )
 
 
@@ -104,4 +143,6 @@ def _ready(found: Found) -> ReadyCheck | None:
         target = found.get(kind)
         if target is not None:
             return ReadyCheck(kind, target, found.get("interval", 0.1))
-    return None
+    if "notify" in found.values:
+        return ReadyCheck("notify")
+    return ReadyCheck("fd", str(found.values["fd"])) if "fd" in found.values else None

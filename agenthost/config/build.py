@@ -33,6 +33,7 @@ MAX_CHILDREN = 100_000
 
 _DEFAULT_BACKOFF = Backoff()
 _DEFAULT_START_S = 30.0
+_DEFAULT_INTERRUPT_S = 5.0
 
 _BODIES = {"pool": keys.POOL, "children": keys.SUPERVISOR, "agent": keys.AGENT_WORKER, "command": keys.PROGRAM_WORKER}
 """The one key that says what a child is."""
@@ -204,6 +205,7 @@ class Builder:
 
     def _worker(self, name: str, found: Found, *, strict: bool, significant: bool, restart: str) -> WorkerSpec:
         self._check_window(found, strict=strict)
+        turn = found.get("turn")
         return WorkerSpec(
             name=name,
             restart=Restart(found.get("restart", restart or "permanent")),
@@ -214,6 +216,7 @@ class Builder:
             significant=significant,
             intensity=found.get("intensity"),
             period_s=found.get("period", 30.0),
+            interrupt_s=turn.get("interrupt", _DEFAULT_INTERRUPT_S) if turn else _DEFAULT_INTERRUPT_S,
         )
 
     def _check_window(self, found: Found, *, strict: bool) -> None:

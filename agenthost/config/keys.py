@@ -9,7 +9,8 @@ import signal
 from dataclasses import replace
 
 from agenthost.config import kinds
-from agenthost.config.kinds import Duration, Flag, ListOf, Share, Size, Text, Whole, Word
+from agenthost.config.kinds import Duration, Flag, ListOf, Share, Size, Text, Whole, Word, Yes
+from agenthost.config.private_kinds import ENV_FILE, SECRET, EnvFiles, Secrets
 from agenthost.config.process_kinds import USER, Command, Environment, Plain, check_regex, check_url
 from agenthost.config.sections import Children, Key, Section, Sub, Template
 
@@ -70,16 +71,91 @@ READY = Section(
             Text(r"[^\u0000]+", "regular expression", "cannot be empty", "", check_regex),
             "A regular expression that a line of its output matches somewhere.",
         ),
+        Key(
+            "notify",
+            Yes(),
+            "It says `READY=1` to the socket that `NOTIFY_SOCKET` names, as a service of systemd does (sd_notify(3)).",
+        ),
+        Key(
+            "fd",
+            Whole(3, 255),
+            "The number of a descriptor that it inherits, and to which it writes a line end when it is ready, as s6 "
+            "wants it.",
+        ),
         Key("interval", Duration(), "How often `http` and `tcp` are tried.", "100ms"),
         Key("timeout", Duration(), "As `start_timeout`; say it in one place.", "30s"),
     ),
-    one_of=("http", "tcp", "line"),
+    one_of=("http", "tcp", "line", "notify", "fd"),
+)
+
+LIVENESS = Section(
+    "liveness",
+    "What must go on while it is ready; failing too often ends the incarnation, as a stop would.",
+    (
+        *(key for key in READY.keys if key.name in ("http", "tcp")),
+        Key("command", Command(), "A program that ends with status 0. It runs in the agent's cell and environment."),
+        Key(
+            "notify",
+            Yes(),
+            "It says `WATCHDOG=1` to the socket that `NOTIFY_SOCKET` names, at least once every `interval`, which it "
+            "finds in `WATCHDOG_USEC` (sd_watchdog_enabled(3)).",
+        ),
+        Key("interval", Duration(), "From one check to the next.", "10s"),
+        Key("timeout", Duration(), "How long one may take; with `notify`, how late a sign of life may be.", "5s"),
+        Key("failures", Whole(1, 1000), "So many in a row end it.", "3"),
+    ),
+    one_of=("http", "tcp", "command", "notify"),
+)
+
+LOG = Section(
+    "log",
+    "What is kept of its output. `none`: nothing.",
+    (
+        Key("max_size", Size(), "A file that is longer is put aside, and a new one begun.", "10MiB"),
+        Key("keep", Whole(1, 10), "Files kept, the newest included.", "3"),
+        Key("stdout", Word(("keep", "discard")), "`discard`: it goes nowhere.", "keep"),
+        Key("stderr", Word(("keep", "discard")), "The same of its error output.", "keep"),
+    ),
+    word="none",
 )
 
 TURN = Section(
     "turn",
     "Bounds of a turn of an agent.",
-    (Key("progress", Duration(), "A turn without a sign of life for this long ends the incarnation.", "60s"),),
+    (
+        Key("progress", Duration(), "A turn without a sign of life for this long ends the incarnation.", "60s"),
+        Key("timeout", Duration(), "A turn that takes longer is interrupted.", "no limit"),
+        Key(
+            "interrupt",
+            Duration(),
+            "How long an agent may take to come back from a turn that was interrupted; then the incarnation is ended.",
+            "5s",
+        ),
+        Key(
+            "reap",
+            Flag(),
+            "Whether the host kills what a turn has left behind in the agent's cell before its reply leaves: all but "
+            "the agent itself and its children.",
+            "false",
+        ),
+    ),
+)
+
+MAIL = Section(
+    "mail",
+    "How durable mail for an agent is treated.",
+    (
+        Key("attempts", Whole(1, 1_000_000), "Turns of a message that may fail until it is a dead letter.", "3"),
+        Key("initial", Duration(), "The pause after the first; each is twice as long as the one before.", "1s"),
+        Key("max", Duration(), "No pause is longer.", "60s"),
+        Key("limit", Whole(1, 1_000_000), "Messages that may wait in its mailbox.", "1000000"),
+        Key(
+            "when_full",
+            Word(("refuse", "drop_oldest", "spill")),
+            "What becomes of one more: its sender is told, the oldest is dropped, or it is kept all the same.",
+            "refuse",
+        ),
+    ),
 )
 
 LIMITS = Section(
@@ -91,7 +167,26 @@ LIMITS = Section(
         Key("processes", Whole(1), "Processes and threads at a time.", "no limit"),
         Key("open_files", Whole(8), "Open descriptors of each process.", "the host's own"),
         Key("file_size", Size(), "The largest file that it can write.", "no limit"),
+        Key(
+            "cpu_weight",
+            Whole(1, 10_000),
+            "Its share beside its siblings while all want more than there is: with 200 twice as much as with 100.",
+            "100",
+        ),
+        Key(
+            "strict",
+            Flag(),
+            "Whether a limit that cannot be held here as it is meant is an error. It is a warning otherwise.",
+            "false",
+        ),
     ),
+)
+_OF_ONE = ("cpu_weight", "strict")
+SUMS = replace(
+    LIMITS,
+    name="sums",
+    title="What the limits of several may add up to.",
+    keys=tuple(key for key in LIMITS.keys if key.name not in _OF_ONE),
 )
 
 MAY = Section(
@@ -109,7 +204,7 @@ MAY = Section(
         ),
         Key("children", Whole(0), "Children at one time, with all that they start themselves.", "100"),
         Key("depth", Whole(0, 32), "1: its children may start none. A supervisor that it starts is a level too.", "3"),
-        Key("limits", LIMITS, "What the limits of all of them may add up to; each must then have that limit.", "none"),
+        Key("limits", SUMS, "What the limits of all of them may add up to; each must then have that limit.", "none"),
     ),
 )
 
@@ -204,7 +299,27 @@ _WORKER = (
     BACKOFF_KEY,
     Key("limits", LIMITS, "What it may use.", "no limits"),
     Key("env", Environment(), "Added to the host's environment. `${NAME}` and `${NAME:-default}` are replaced."),
+    Key(
+        "env_file",
+        EnvFiles(),
+        "Files of `NAME=VALUE` lines, read anew at every start. A later file counts more than an earlier, `env` most.",
+    ),
+    Key("secrets", Secrets(), "Variables of which only this process gets the values."),
     Key("cwd", Text(), "The folder it runs in, relative to the folder of the config.", "the config's folder"),
+    Key(
+        "user",
+        USER,
+        "Whom it runs as, with that user's groups. Another user than the host's own takes a host that is root.",
+        "the host's own",
+    ),
+    Key("liveness", LIVENESS, "What must go on while it is ready.", "that it runs"),
+    Key("log", LOG, "What is kept of its output.", "as below"),
+    Key(
+        "no_new_privs",
+        Flag(),
+        "Whether set-uid programs and file capabilities give nobody in it more rights (PR_SET_NO_NEW_PRIVS).",
+        "true",
+    ),
 )
 _COMMAND = Key("command", Command(), "A program and its arguments.", required=True)
 _PROTOCOL = Word(("none", "lines"))
@@ -215,6 +330,7 @@ _PROTOCOL_KEY = Key(
     "none",
 )
 _TURN_KEY = Key("turn", TURN, "Bounds of its turns.")
+_MAIL_KEY = Key("mail", MAIL, "How its durable mail is treated.", "as below")
 _GROUP_KEY = Key("group", kinds.NAME, "Whom it is found among, by `ctx.group`.", "none")
 
 AGENT_WORKER = Section(
@@ -232,6 +348,7 @@ AGENT_WORKER = Section(
         Key("args", Plain(), "Keyword arguments for it.", "{}"),
         *_WORKER,
         _TURN_KEY,
+        _MAIL_KEY,
         _GROUP_KEY,
         Key("may", MAY, "What it may start itself.", "as below"),
     ),
@@ -239,7 +356,7 @@ AGENT_WORKER = Section(
 LINES_WORKER = Section(
     "lines",
     "A worker that is a program which speaks `protocol: lines`.",
-    (NAME, _COMMAND, _PROTOCOL_KEY, *_WORKER, _TURN_KEY, _GROUP_KEY),
+    (NAME, _COMMAND, _PROTOCOL_KEY, *_WORKER, _TURN_KEY, _MAIL_KEY, _GROUP_KEY),
 )
 PROGRAM_WORKER = Section(
     "program",
@@ -251,6 +368,7 @@ PROGRAM_WORKER = Section(
         *_WORKER,
         Key("ready", READY, "When it can work.", "as soon as it runs"),
         Key("stop_signal", Word(tuple(STOP_SIGNALS)), "The signal that asks it to end.", "TERM"),
+        Key("pty", Flag(), "Whether its standard streams are a terminal; what it writes there is its stdout.", "false"),
     ),
 )
 
@@ -287,12 +405,19 @@ HOST = Section(
             "What becomes of processes that an earlier host left behind: ended at start, or only reported.",
             "end",
         ),
+        Key(
+            "durability",
+            Word(("process", "power")),
+            "What durable mail and state survive: the death of any process, or that of the machine too. `power` waits "
+            "for the disk at each commit.",
+            "process",
+        ),
     ),
 )
 
 WORKERS = (AGENT_WORKER, PROGRAM_WORKER, LINES_WORKER)
 CHILDREN = (SUPERVISOR, POOL, *WORKERS)
-SECTIONS = (HOST, TREE, *CHILDREN, BACKOFF, READY, TURN, LIMITS, MAY)
+SECTIONS = (HOST, TREE, *CHILDREN, BACKOFF, READY, LIVENESS, LOG, ENV_FILE, SECRET, TURN, MAIL, LIMITS, MAY, SUMS)
 
 NOT_OF_MEMBERS = (NAME.name, SIGNIFICANT.name)
 

@@ -136,6 +136,21 @@ class Flag:
 
 
 @dataclass(frozen=True)
+class Yes:
+    """A flag that can only be true: the key is left out otherwise."""
+
+    words: str = "true"
+
+    def read(self, node: Node, where: str, reading: Reading) -> bool:
+        if not isinstance(node, Scalar) or node.value() is not True:
+            raise Refused(f"true is wanted here, not {_found(node)}", "remove the key if it is not wanted")
+        return True
+
+    def schema(self) -> dict[str, Any]:
+        return {"const": True}
+
+
+@dataclass(frozen=True)
 class Whole:
     """A whole number, written with digits."""
 

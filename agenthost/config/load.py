@@ -56,6 +56,7 @@ def read_config(raw: bytes, path: str | Path, *, environment: Environment[str, s
         namespace=found.get("namespace", "auto"),
         operators=tuple(dict.fromkeys(found.get("operators", ()))),
         strays=found.get("strays", "end"),
+        durability=found.get("durability", "process"),
     )
 
 

@@ -11,6 +11,7 @@ from agenthost.core.spec import SupervisorSpec
 Containment = Literal["auto", "cgroup", "pidns", "walk"]
 Namespace = Literal["auto", "never", "require"]
 Strays = Literal["end", "report"]
+Durability = Literal["process", "power"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,4 @@ class HostConfig:
     operators: tuple[int, ...] = ()
     """Uids, besides root's and the host's own."""
     strays: Strays = "end"
+    durability: Durability = "process"

@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass, field
 
 from agenthost.containment import hierarchy
+from agenthost.containment.memory_events import MemoryEvents
 from agenthost.core.birth import Limits
 from agenthost.errors import ContainmentError
 
@@ -41,16 +42,13 @@ class Controllers:
         return self.low_weight and "cpu" in self.v1
 
     def explain(self) -> list[str]:
-        said = []
         names = {"memory": "memory of an agent", "pids": "number of processes", "cpu": "share of cpu"}
+        said = []
         for name, words in names.items():
-            if name in self.v2:
-                said.append(f"{words}: limited by cgroup v2")
-            elif name in self.v1:
-                said.append(f"{words}: limited by cgroup v1" + (V1_MEMORY if name == "memory" else ""))
+            if name in self.v2 or name in self.v1:
+                said.append(f"{words}: limited by cgroup {'v2' if name in self.v2 else 'v1'}")
             else:
-                instead = "not limited" if name == "cpu" else "limited by rlimits only, for each process"
-                said.append(f"{words}: {instead}: {self.missing.get(name, 'no such controller')}")
+                said.append(f"{words}: no cgroup limits it: {self.missing.get(name, 'no such controller')}")
         if self.low_weight:
             said.append("agents share a low cpu weight, so that the host answers while they compute")
         else:
@@ -58,7 +56,12 @@ class Controllers:
         return said
 
 
-V1_MEMORY = " (its out-of-memory killer takes one process: if that is the agent itself, the host ends the rest)"
+DELEGATE = "run as root, or as a systemd unit with Delegate=yes"
+"""What to do where a controller is not to be had."""
+
+
+def not_ours(folder: str) -> str:
+    return f"cannot make a group below {folder}: Permission denied; {DELEGATE}"
 
 
 def find(v2: frozenset[str], v2_missing: dict[str, str], own: dict[str, str], base_name: str) -> Controllers:
@@ -75,7 +78,7 @@ def find(v2: frozenset[str], v2_missing: dict[str, str], own: dict[str, str], ba
             hierarchy.make(base)
             found.v1[name] = found.v1_bases[name] = base
         except OSError as error:
-            found.missing[name] = f"cannot make a group below {own[name]}: {error.strerror}"
+            found.missing[name] = f"cannot make a group below {own[name]}: {error.strerror}; {DELEGATE}"
     if "cpu" in found.v1:
         agents = f"{found.v1['cpu']}/{AGENTS}"
         hierarchy.make(agents)
@@ -95,8 +98,19 @@ def settings(limits: Limits, controller: str, v2: bool) -> dict[str, str]:
         return {"pids.max": str(limits.processes)}
     if controller == "cpu" and limits.cpu_cores is not None:
         quota = max(MIN_CPU_QUOTA_US, round(limits.cpu_cores * CPU_PERIOD_US))
-        return {"cpu.max": f"{quota} {CPU_PERIOD_US}"} if v2 else {"cpu.cfs_quota_us": str(quota)}
-    return {}
+        wanted = {"cpu.max": f"{quota} {CPU_PERIOD_US}"} if v2 else {"cpu.cfs_quota_us": str(quota)}
+    else:
+        wanted = {}
+    return wanted | (weight(limits, v2) if controller == "cpu" else {})
+
+
+def weight(limits: Limits, v2: bool) -> dict[str, str]:
+    """As ``settings``. 100 is 1,024 shares, as a process has them (systemd.resource-control(5) reckons alike)."""
+    if limits.cpu_weight is None:
+        return {}
+    if v2:
+        return {"cpu.weight": str(limits.cpu_weight)}
+    return {"cpu.shares": str(max(2, limits.cpu_weight * 1024 // 100))}
 
 
 OPTIONAL = frozenset({"memory.swap.max", "memory.memsw.limit_in_bytes", "memory.oom.group"})
@@ -114,6 +128,7 @@ class Allotment:
         folder: str,
         limits: Limits,
         above: Allotment | None,
+        memory_events: MemoryEvents | None = None,
     ) -> None:
         self._controllers = controllers
         self._v2_folder = folder
@@ -123,6 +138,8 @@ class Allotment:
             for name in hierarchy.CONTROLLERS:
                 if wanted := settings(limits, name, v2=name in controllers.v2):
                     self._limit(name, f"{path}@{incarnation}", wanted)
+            if memory_events is not None and "memory" in self.v1:
+                memory_events.register(self.v1["memory"])
         except OSError as error:
             self.close()
             raise ContainmentError(f"cannot limit {path}: {error.filename or ''} {error.strerror}") from error
@@ -150,8 +167,12 @@ class Allotment:
         return None
 
     def out_of_memory_kills(self) -> int:
-        """Since this was made. v1 counts a group by itself (memory.oom_control, Linux 4.13), v2 with all below it."""
+        """Since this was made or they were forgotten. v1 counts a group by itself (memory.oom_control, Linux 4.13), v2
+        with all below it."""
         return self._count_kills() - self._killed_before
+
+    def forget_memory_kills(self) -> None:
+        self._killed_before = self._count_kills()
 
     def _count_kills(self) -> int:
         if "memory" in self._controllers.v2:

@@ -14,6 +14,7 @@ from typing import Callable, Generic, Self, TypeVar
 
 from agenthost.containment import descent, measure, procfs, signals
 from agenthost.containment.cell import CellOrder, Usage
+from agenthost.containment.means import means
 from agenthost.containment.nest import Nest
 from agenthost.containment.procfs import Stat
 from agenthost.containment.readiness import Readiness
@@ -76,6 +77,9 @@ class BookedCell(ABC):
             cell.kill()
         self.kill_own()
 
+    def kill_beside(self, pid: int) -> None:
+        descent.kill({one.pid: one.start_time for one in self.own() if one.pid != pid}, spare={pid})
+
     def freeze(self) -> None:
         for cell in list(self.nested.values()):
             cell.freeze()
@@ -122,6 +126,9 @@ class BookedCell(ABC):
     def out_of_memory_kills(self) -> int:
         """Always 0: only a cgroup counts them."""
         return 0
+
+    def forget_memory_kills(self) -> None:
+        """There are none."""
 
     def close(self) -> None:
         if pulse := self._pulse():
@@ -170,10 +177,7 @@ class BookedCell(ABC):
             return False
 
 
-WITHOUT_CGROUPS = (
-    "limits are rlimits, which hold for each process and not for the agent as a whole: there are no cgroups",
-    "freezing stops each process by SIGSTOP, which its parent can see",
-)
+WITHOUT_CGROUPS = ("freezing stops each process by SIGSTOP, which its parent can see",)
 """What ``explain`` says of every tier whose cells are booked here."""
 
 C = TypeVar("C", bound=BookedCell)
@@ -182,12 +186,19 @@ C = TypeVar("C", bound=BookedCell)
 class BookedContainment(Generic[C]):
     """What pidns and walk share: the nest of their cells, and nothing for the guardian to empty."""
 
-    def __init__(self) -> None:
+    has_cpu_groups = False
+
+    def __init__(self, without: str = "the config wants no cgroups") -> None:
+        """``without``: why there are no cgroups."""
+        self.means = means((), (), {}, without)
         self._nest: Nest[C] = Nest()
         self._readiness = Readiness()
 
     def roots(self) -> list[str]:
         return []
+
+    def watch_memory(self, callback: Callable[[], None]) -> None:
+        """An rlimit kills nobody."""
 
     def close(self) -> None:
         for cell in self._nest.cells():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Protocol
 
+from agenthost.containment.means import Means
 from agenthost.core.birth import Limits
 
 
@@ -55,6 +56,10 @@ class Cell(Protocol):
     def kill(self) -> None:
         """KILL every member, including what is stopped, frozen or in another session. Call again until empty."""
 
+    def kill_beside(self, pid: int) -> None:
+        """KILL every member of this cell alone but ``pid``; not those of cells nested in it. Call again until
+        ``own_members`` has none but that. The cell takes births as before."""
+
     def freeze(self) -> None: ...
 
     def thaw(self) -> None: ...
@@ -85,7 +90,10 @@ class Cell(Protocol):
         group must give way as well. ``OSError``."""
 
     def out_of_memory_kills(self) -> int:
-        """How often the kernel killed a member for memory since the cell was made."""
+        """How often the kernel killed a member for memory since the cell was made, or they were forgotten."""
+
+    def forget_memory_kills(self) -> None:
+        """They were dealt with: what dies from now on did not die of those."""
 
     def close(self) -> None:
         """Remove what the cell needed from the kernel. Only when empty; safe to call twice."""
@@ -95,6 +103,10 @@ class Containment(Protocol):
     """Makes cells of one tier for one host."""
 
     tier: str
+    means: Means
+    """What holds each limit."""
+    has_cpu_groups: bool
+    """Agents are kept apart from others by cpu groups."""
 
     def cell(self, path: str, incarnation: str, limits: Limits) -> Cell: ...
 
@@ -103,5 +115,9 @@ class Containment(Protocol):
 
     def roots(self) -> list[str]:
         """cgroup folders that the guardian empties and removes if the host dies."""
+
+    def watch_memory(self, callback: Callable[[], None]) -> None:
+        """From within the loop: call ``callback`` each time when the kernel may have killed a member of some cell for
+        memory, or is about to."""
 
     def close(self) -> None: ...

@@ -1,16 +1,14 @@
 """Cells that are cgroups (v2): the strongest tier. Born inside by CLONE_INTO_CGROUP, nested as the tree is, so that one
 write ends, freezes or finds everything below an agent, whatever it did to its session, parent or signals.
 
-Leaves the place of the tree to ``ground`` and limits to ``allotment``. Between calls a cell holds no descriptor: the
-folder's is open from ``order`` to ``attach``, that of ``cgroup.events`` from ``watch_empty`` to its callback.
+Leaves the place of the tree to ``ground``, limits to ``allotment``, and the news of its end to ``emptiness``. Between
+calls a cell holds no descriptor: the folder's is open from ``order`` to ``attach``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-import select
 import signal
 import time
 from typing import Callable
@@ -18,18 +16,21 @@ from typing import Callable
 from agenthost.containment import hierarchy, measure, procfs, signals
 from agenthost.containment.allotment import Allotment
 from agenthost.containment.cell import CellOrder, Usage
+from agenthost.containment.emptiness import Emptiness
 from agenthost.containment.ground import Ground
 from agenthost.containment.hierarchy import folder_name
+from agenthost.containment.means import means
+from agenthost.containment.memory_events import MemoryEvents
 from agenthost.containment.nest import Nest
 from agenthost.containment.readiness import Readiness
 from agenthost.core.birth import Limits
 from agenthost.errors import ContainmentError
 
 HERE = "here"
-ENODEV = 19
-"""What a kernfs file says when its folder was removed while it was open."""
 
 KILL_EACH_BUDGET_S = 0.1
+ROUNDS = 3
+"""Of looking for what one process has started; after them it is a fork bomb."""
 
 
 class CgroupCell:
@@ -44,8 +45,8 @@ class CgroupCell:
         self._owner = owner
         self.folder, self._allotment = self._make(limits)
         self._home = f"{self.folder}/{HERE}" if owner.ground.controllers.v2 else self.folder
-        self._folder_fd = self._events_fd = -1
-        self._on_empty: Callable[[], None] | None = None
+        self._folder_fd = -1
+        self._emptiness = Emptiness(self.folder, owner.readiness)
         owner.nest.enter(self)
 
     def order(self) -> CellOrder:
@@ -85,6 +86,24 @@ class CgroupCell:
             for pid in self.members():
                 self._sent(pid, signal.SIGKILL)
 
+    def kill_beside(self, pid: int) -> None:
+        """Whoever forks faster than it is looked for stands still for a moment, and with it the whole cell."""
+        deadline = time.monotonic() + KILL_EACH_BUDGET_S
+        sent, rounds, is_frozen = {pid}, 0, hierarchy.read(f"{self.folder}/cgroup.freeze").strip() == "1"
+        try:
+            while new := [one for one in self.own_members() if one not in sent]:
+                for one in new:
+                    self._sent(one, signal.SIGKILL)
+                sent.update(new)
+                rounds += 1
+                if rounds == ROUNDS and not is_frozen:
+                    self.freeze()
+                if time.monotonic() > deadline:
+                    return
+        finally:
+            if rounds >= ROUNDS and not is_frozen:
+                self.thaw()
+
     def freeze(self) -> None:
         self._write("cgroup.freeze", "1")
 
@@ -106,20 +125,7 @@ class CgroupCell:
         return not hierarchy.field(f"{self.folder}/cgroup.events", "populated")
 
     def watch_empty(self, callback: Callable[[], None]) -> None:
-        """Costs one descriptor until it is called back; so ask when the main process has ended, not before."""
-        self._on_empty = callback
-        if self._events_fd >= 0:
-            return
-        try:
-            self._events_fd = os.open(f"{self.folder}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            asyncio.get_running_loop().call_soon(self._tell)
-            return
-        # registered before it is read: what happens in between is news
-        self._owner.readiness.add(self._events_fd, select.EPOLLPRI, self._look)
-        if not self._populated():
-            self._unwatch()
-            asyncio.get_running_loop().call_soon(self._tell)
+        self._emptiness.watch(callback)
 
     def usage(self) -> Usage:
         """Memory as charged by the kernel where this cell has a memory group, else the proportional set size."""
@@ -139,13 +145,16 @@ class CgroupCell:
         return measure.cpu_s(self.own_members()) if self.nested else self.cpu_s()
 
     def let_others_first(self, on: bool) -> None:
-        """cpu.idle, Linux 5.15. To leave it gives the group the weight that it was made with: no cell has another."""
+        """cpu.idle, Linux 5.15. To leave it gives the group the usual weight: not for who was given another."""
         for folder in filter(None, (self.folder, self._allotment.v1.get("cpu"))):
             with contextlib.suppress(FileNotFoundError):  # no cpu controller there, or an older kernel
                 hierarchy.write(f"{folder}/cpu.idle", "1" if on else "0")
 
     def out_of_memory_kills(self) -> int:
         return self._allotment.out_of_memory_kills()
+
+    def forget_memory_kills(self) -> None:
+        self._allotment.forget_memory_kills()
 
     def close(self) -> None:
         if not self.is_empty():
@@ -154,9 +163,8 @@ class CgroupCell:
             )
         for cell in list(self.nested.values()):
             cell.close()
-        self._unwatch()
+        self._emptiness.close()
         self._close_folder()
-        self._on_empty = None
         self._allotment.close()
         hierarchy.try_remove(self.folder)
         self._owner.prune(os.path.dirname(self.folder), self.parent)
@@ -175,9 +183,16 @@ class CgroupCell:
             if self._owner.ground.controllers.v2:
                 os.mkdir(f"{folder}/{HERE}")
             return folder, Allotment(
-                self._owner.ground.controllers, self.path, self.incarnation, folder, limits, above_allotment
+                self._owner.ground.controllers,
+                self.path,
+                self.incarnation,
+                folder,
+                limits,
+                above_allotment,
+                self._owner.memory_events,
             )
         except OSError as error:
+            hierarchy.try_remove(folder)
             raise ContainmentError(f"cannot make a cgroup for {self.path}: {folder}: {error.strerror}") from error
         except ContainmentError:
             hierarchy.try_remove(folder)
@@ -222,32 +237,6 @@ class CgroupCell:
             if time.monotonic() > deadline:
                 return
 
-    def _look(self) -> None:
-        if self._populated():
-            self._owner.readiness.add(self._events_fd, select.EPOLLPRI, self._look)
-            return
-        self._unwatch()
-        self._tell()
-
-    def _populated(self) -> bool:
-        try:
-            return b"populated 1" in os.pread(self._events_fd, 256, 0)
-        except OSError as error:
-            if error.errno != ENODEV:
-                raise
-            return False
-
-    def _tell(self) -> None:
-        callback, self._on_empty = self._on_empty, None
-        if callback:
-            callback()
-
-    def _unwatch(self) -> None:
-        if self._events_fd >= 0:
-            self._owner.readiness.remove(self._events_fd)
-            os.close(self._events_fd)
-            self._events_fd = -1
-
     def _close_folder(self) -> None:
         if self._folder_fd >= 0:
             os.close(self._folder_fd)
@@ -269,7 +258,11 @@ class CgroupContainment:
         self.ground = Ground(host_name, boot)
         self.nest: Nest[CgroupCell] = Nest()
         self.readiness = Readiness()
+        self.memory_events = MemoryEvents()
         self.has_kill_file = os.path.exists(f"{self.ground.agents}/cgroup.kill")
+        had = self.ground.controllers
+        self.means = means(had.v2, had.v1, had.missing, "no such controller is mounted")
+        self.has_cpu_groups = had.low_weight
         self._entries = {"": (self.ground.base, self.ground.entry)}
         for name, base in self.ground.controllers.v1_bases.items():
             self._entries[name] = (base, hierarchy.entry_of(base))
@@ -284,9 +277,14 @@ class CgroupContainment:
     def roots(self) -> list[str]:
         return self.ground.roots()
 
+    def watch_memory(self, callback: Callable[[], None]) -> None:
+        in_v2 = "memory" in self.ground.controllers.v2
+        self.memory_events.follow(callback, self.readiness, self.ground.agents if in_v2 else "")
+
     def close(self) -> None:
         for cell in self.nest.cells():
             cell.close()
+        self.memory_events.close()
         self.readiness.close()
         self.ground.close()
 

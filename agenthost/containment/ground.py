@@ -53,6 +53,29 @@ def own_folders() -> dict[str, str]:
     return {name: outer(folder) for name, folder in hierarchy.own_folders().items()}
 
 
+def expected() -> Controllers:
+    """What a host started from here would have, as far as can be told by looking."""
+    own = own_folders()
+    found = Controllers(missing=_not_offered(own[""]) if "" in own else {})
+    offered = [name for name in hierarchy.CONTROLLERS if "" in own and name not in found.missing]
+    found.v2 = frozenset(name for name in offered if os.access(f"{own['']}/cgroup.subtree_control", os.W_OK))
+    for name in set(hierarchy.CONTROLLERS) - found.v2:
+        if name in own and os.access(own[name], os.W_OK):
+            found.v1[name] = own[name]
+        elif name in own:
+            found.missing[name] = allotment.not_ours(own[name])
+        else:
+            found.missing.setdefault(name, f"{own.get('', 'cgroup v2')} belongs to somebody else; {allotment.DELEGATE}")
+    return found
+
+
+def _not_offered(folder: str) -> dict[str, str]:
+    """Controllers that cgroup v2 does not offer there: to why."""
+    offered = hierarchy.read(f"{folder}/cgroup.controllers").split()
+    why = f"controller is not delegated to {folder}; {allotment.DELEGATE}"
+    return {name: f"the {name} {why}" for name in hierarchy.CONTROLLERS if name not in offered}
+
+
 class Ground:
     """Made at host start. ``ContainmentError`` where the kernel refuses."""
 
@@ -116,12 +139,12 @@ class Ground:
 
     def _enable(self) -> tuple[frozenset[str], dict[str, str]]:
         """Turn on what v2 controllers we can have. Returns them, and why not for the others."""
-        offered = hierarchy.read(f"{self.own}/cgroup.controllers").split()
-        had, missing = set(), {}
+        missing = _not_offered(self.own)
+        had = set()
         for name in hierarchy.CONTROLLERS:
-            if name not in offered:
-                missing[name] = f"cgroup v2 does not offer it in {self.own}"
-            elif why := self._try_enable(name):
+            if name in missing:
+                continue
+            if why := self._try_enable(name):
                 missing[name] = why
             else:
                 had.add(name)
@@ -143,8 +166,8 @@ class Ground:
                     hierarchy.write(file, f"+{name}")
             except OSError as error:
                 if error.errno == 16:
-                    return f"other processes are in {self.own} itself; run as a systemd unit with Delegate=yes"
-                return f"cannot enable it in {folder}: {error.strerror}"
+                    return f"other processes are in {self.own} itself; {allotment.DELEGATE}"
+                return f"the {name} controller cannot be enabled in {folder}: {error.strerror}"
             self._enabled.append((folder, name))
         return ""
 

@@ -58,9 +58,9 @@ class PidnsContainment(BookedContainment[PidnsCell]):
 
     tier = "pidns"
 
-    def __init__(self, user_namespace: bool) -> None:
+    def __init__(self, user_namespace: bool, without: str = "the config wants no cgroups") -> None:
         self._user_namespace = user_namespace
-        super().__init__()
+        super().__init__(without)
 
     def cell(self, path: str, incarnation: str, limits: Limits) -> PidnsCell:
         cell = PidnsCell(self._nest, self._readiness, path, incarnation, self._nest.parent_for(path))

@@ -13,6 +13,7 @@ from typing import Callable, Literal
 import agenthost
 from agenthost.containment import ground, procfs
 from agenthost.containment.cell import Containment
+from agenthost.containment.means import Means, means
 from agenthost.errors import ContainmentError
 
 Name = Literal["cgroup", "pidns", "walk"]
@@ -39,12 +40,13 @@ def choose(wanted: str, host_name: str, boot: int) -> Containment:
     """``wanted``: "auto" takes the strongest there is, a tier's name that or nothing. ``ContainmentError``."""
     if wanted != "auto" and wanted not in STRONGEST_FIRST:
         raise ContainmentError(f"cannot contain by {wanted!r}: no such tier", hint=f"use auto, {', '.join(_PROBES)}")
-    refused = []
+    refused: list[str] = []
     for name in STRONGEST_FIRST if wanted == "auto" else (wanted,):
         tier = _PROBES[name]()
         if tier.available:
             try:
-                return _make(tier, host_name, boot)
+                without = refused[0] if refused else f"containment is {wanted!r} by the config"
+                return _make(tier, host_name, boot, without)
             except ContainmentError as error:
                 refused.append(str(error))
         else:
@@ -52,7 +54,19 @@ def choose(wanted: str, host_name: str, boot: int) -> Containment:
     raise ContainmentError(f"cannot contain by {wanted}: {'; '.join(refused)}")
 
 
-def _make(tier: Tier, host_name: str, boot: int) -> Containment:
+def expected_means(wanted: str) -> Means:
+    """What would hold each limit if a host were started from here with ``containment: wanted``; nothing is changed, and
+    so it is a guess."""
+    cgroup = _try_cgroup() if wanted in ("auto", "cgroup") else None
+    if cgroup is None:
+        return means((), (), {}, f"containment is {wanted!r} by the config")
+    if not cgroup.available:
+        return means((), (), {}, cgroup.why)
+    controllers = ground.expected()
+    return means(controllers.v2, controllers.v1, controllers.missing, "")
+
+
+def _make(tier: Tier, host_name: str, boot: int, without: str) -> Containment:
     if tier.name == "cgroup":
         from agenthost.containment.cgroup import CgroupContainment
 
@@ -60,10 +74,10 @@ def _make(tier: Tier, host_name: str, boot: int) -> Containment:
     if tier.name == "pidns":
         from agenthost.containment.pidns import PidnsContainment
 
-        return PidnsContainment(tier.user_namespace)
+        return PidnsContainment(tier.user_namespace, without)
     from agenthost.containment.walk import WalkContainment
 
-    return WalkContainment()
+    return WalkContainment(without)
 
 
 def _try_cgroup() -> Tier:
@@ -84,8 +98,35 @@ def _try_pidns() -> Tier:
     if not (as_root := _refused("pidns", "root")):
         return Tier("pidns", True, f"{said}, as root")
     if why := _refused("pidns", "user"):
-        return Tier("pidns", False, f"cannot make a PID namespace: {as_root}; nor with a user namespace: {why}")
+        forbidden = forbidden_by()
+        because = f"; user namespaces are disabled by {forbidden}" if forbidden else ""
+        refused = f"cannot make a PID namespace: {as_root}; nor with a user namespace: {why}"
+        return Tier("pidns", False, refused + because)
     return Tier("pidns", True, f"{said}, in a user namespace", user_namespace=True)
+
+
+def forbidden_by() -> str:
+    """The setting that keeps ordinary users from user namespaces, with what to do; empty if none is known to."""
+    for name, bad in _FORBID:
+        try:
+            with open(f"/proc/sys/{name.replace('.', '/')}", "rb") as file:
+                value = file.read().strip()
+        except OSError:
+            continue  # this kernel does not have it
+        if value == bad:
+            return f"{name}={value.decode()}: have it set otherwise (sysctl(8)), or run as root"
+    with open("/proc/self/status", "rb") as file:
+        if b"\nSeccomp:\t2" in file.read():
+            return "a seccomp filter, perhaps a container's: allow clone with CLONE_NEWUSER in it"
+    return ""
+
+
+_FORBID = (
+    ("user.max_user_namespaces", b"0"),
+    ("user.max_pid_namespaces", b"0"),
+    ("kernel.unprivileged_userns_clone", b"0"),  # Debian's
+    ("kernel.apparmor_restrict_unprivileged_userns", b"1"),  # Ubuntu's
+)
 
 
 def _try_walk() -> Tier:

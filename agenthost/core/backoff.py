@@ -20,6 +20,11 @@ class Chance:
     def __init__(self, seed: int) -> None:
         self._state = (seed & 0xFFFFFFFFFFFFFFFF) or 0x9E3779B97F4A7C15
 
+    @property
+    def state(self) -> int:
+        """What the next draw follows from, 64 bits."""
+        return self._state
+
     def draw(self) -> float:
         x = self._state
         x ^= (x << 13) & 0xFFFFFFFFFFFFFFFF

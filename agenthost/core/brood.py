@@ -28,10 +28,12 @@ def brood_of(turn: Turn, owner: Worker) -> Supervisor:
     return owner.brood
 
 
-def takes_children(owner: Worker) -> bool:
+def takes_children(owner: Worker, *, of_turn: bool = False) -> bool:
+    """``of_turn``: a tool of the turn in hand, which an owner that was asked to end may finish."""
     if owner.frozen_at is not None or frozen_above(owner) is not None:
         return False
-    return owner.life is Life.READY and (owner.brood is None or owner.brood.doing is Doing.SERVING)
+    may = owner.life is Life.READY or (of_turn and owner.life is Life.ASKED)
+    return may and (owner.brood is None or owner.brood.doing is Doing.SERVING)
 
 
 def exited(turn: Turn, worker: Worker, reason: Reason, news: workers.News) -> None:

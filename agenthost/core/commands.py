@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 
 from agenthost.core import effects as do
+from agenthost.core import interrupting
 from agenthost.core import supervisor as sup
 from agenthost.core.brood import brood_of, takes_children
 from agenthost.core.events import Add, Command, Delete
@@ -16,8 +17,8 @@ from agenthost.core.freezing import freeze, frozen_above, thaw, workers_at
 from agenthost.core.life import ENDING, Life
 from agenthost.core.reason import Reason
 from agenthost.core.rest import come_to_rest, forget
-from agenthost.core.spec import ChildSpec, SupervisorSpec, check_child
-from agenthost.core.tree import AnyNode, Doing, Supervisor, Turn, Wish, Worker
+from agenthost.core.spec import ChildSpec, SupervisorSpec, WorkerSpec, check_child
+from agenthost.core.tree import AnyNode, Doing, Inquiry, Supervisor, Turn, Wish, Worker
 from agenthost.errors import ConfigError
 
 MAX_DEPTH = 64
@@ -41,6 +42,8 @@ def command(turn: Turn, wanted: Command) -> None:
             _restart(turn, node, wanted)
         case "kill":
             _kill(turn, node, wanted)
+        case "interrupt":
+            _interrupt(turn, node, wanted)
         case "freeze" | "thaw":
             _freeze_or_thaw(turn, node, wanted)
 
@@ -91,6 +94,8 @@ def _restart(turn: Turn, node: AnyNode, wanted: Command) -> None:
         _start(turn, node, wanted)
     elif node.parent is None:
         _answer(turn, wanted, "the root cannot be restarted by itself; restart the host", error="usage")
+    elif isinstance(node, Worker) and node.spec.of_turn:
+        _answer(turn, wanted, f"{node.path} is a tool of a turn: only its agent can start it again", error="usage")
     else:
         node.wish = Wish.COME_BACK
         node.ops.append((wanted.op, wanted.verb))
@@ -103,6 +108,32 @@ def _kill(turn: Turn, node: AnyNode, wanted: Command) -> None:
         return
     node.ops.append((wanted.op, wanted.verb))
     sup.kill(turn, node, Reason("killed", text=f"by {wanted.by}"))
+
+
+def _interrupt(turn: Turn, node: AnyNode, wanted: Command) -> None:
+    """An agent's own turn, or those of all agents below a supervisor. A tool of a turn is no agent."""
+    of_many = isinstance(node, Supervisor)
+    workers = [one for one in workers_at(node) if not one.spec.of_turn] if isinstance(node, Supervisor) else [node]
+    able = [worker for worker in workers if interrupting.can_be(worker)]
+    if not able:
+        frozen = next((worker for worker in workers if worker.alive and interrupting.stands_still(worker)), None)
+        if frozen is not None:
+            thawed = frozen_above(frozen) or frozen
+            text = f"{frozen.path} is frozen and cannot hear it; thaw {thawed.path} first, or kill it"
+            _answer(turn, wanted, text, error="busy")
+        else:
+            state = "" if of_many else f": it is {workers[0].life}"
+            _answer(turn, wanted, f"no turn is in hand at {node.path}{state}", error="not_running")
+        return
+    inquiry = Inquiry(wanted.op, node.path, of_many)
+    for worker in able:
+        kill_tools(turn, interrupting.begin_by(turn, worker, wanted.by, inquiry), f"interrupted by {wanted.by}")
+
+
+def kill_tools(turn: Turn, tools: list[Worker], why: str) -> None:
+    """Tools of a turn that was interrupted."""
+    for tool in tools:
+        sup.kill(turn, tool, Reason("killed", text=f"with its turn: {why}"))
 
 
 def _freeze_or_thaw(turn: Turn, node: AnyNode, wanted: Command) -> None:
@@ -145,7 +176,8 @@ def _to_add_to(turn: Turn, wanted: Add) -> Supervisor | None:
         return None
     if isinstance(above, Supervisor):
         return above
-    if not takes_children(above):
+    of_turn = isinstance(wanted.spec, WorkerSpec) and wanted.spec.of_turn
+    if not takes_children(above, of_turn=of_turn):
         state = "frozen" if above.frozen_at is not None else str(above.life)
         _answer(turn, wanted, f"{above.path} is {state} and starts nothing", error="not_running")
         return None
@@ -172,7 +204,8 @@ def _plant(turn: Turn, parent: Supervisor, wanted: Add) -> None:
     parent.children[wanted.name] = child
     child.is_new = True
     child.ops.append((wanted.op, "add"))
-    turn.effects.append(do.Record("command.add", child.path, {"by": wanted.by}))
+    if not (isinstance(spec, WorkerSpec) and spec.of_turn):  # there may be many, and its start is told
+        turn.effects.append(do.Record("command.add", child.path, {"by": wanted.by}))
     sup.begin(turn, child)
 
 

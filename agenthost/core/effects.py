@@ -43,6 +43,18 @@ class Kill(_Effect, frozen=True):
     n: int
 
 
+class Interrupt(_Effect, frozen=True):
+    """Its turn in hand is to end; answered by TurnEnded. ``turn`` names the turn, 0 is whichever is in hand. ``tools``
+    are the paths of what is killed with it. ``alone``: it was named itself, not a supervisor above it."""
+
+    path: str
+    n: int
+    why: str
+    turn: int = 0
+    tools: tuple[str, ...] = ()
+    alone: bool = True
+
+
 class Freeze(_Effect, frozen=True):
     """Everything in the cell stands still until Thaw or Kill."""
 
@@ -95,4 +107,18 @@ class Ended(_Effect, frozen=True):
     reason: Reason
 
 
-Effect = Birth | Ask | Terminate | Kill | Freeze | Thaw | Adopt | SetTimer | CancelTimer | Record | Answer | Ended
+Effect = (
+    Birth
+    | Ask
+    | Terminate
+    | Kill
+    | Interrupt
+    | Freeze
+    | Thaw
+    | Adopt
+    | SetTimer
+    | CancelTimer
+    | Record
+    | Answer
+    | Ended
+)

@@ -55,6 +55,25 @@ class Fault(_Event, frozen=True):
     reason: Reason
 
 
+class Overrun(_Event, frozen=True):
+    """The turn in hand has taken too long; ``text`` says so. ``turn`` is the agent's number of it."""
+
+    path: str
+    n: int
+    turn: int
+    text: str
+
+
+class TurnEnded(_Event, frozen=True):
+    """An agent that was interrupted has come back. ``in_turn`` False: no turn was in hand; else ``text`` says what was
+    interrupted."""
+
+    path: str
+    n: int
+    in_turn: bool
+    text: str = ""
+
+
 class Due(_Event, frozen=True):
     """A timer set by ``SetTimer`` ran out."""
 
@@ -65,7 +84,7 @@ class Command(_Event, frozen=True):
     """An operator's wish. ``op`` is answered exactly once by ``Answer``."""
 
     op: int
-    verb: Literal["start", "stop", "restart", "kill", "freeze", "thaw"]
+    verb: Literal["start", "stop", "restart", "kill", "interrupt", "freeze", "thaw"]
     path: str
     by: str = "operator"
 
@@ -104,4 +123,5 @@ class Halt(_Event, frozen=True):
     by: str = "operator"
 
 
-Event = Boot | Ready | Ignored | Exited | Emptied | Fault | Due | Command | Add | Delete | Reload | Halt
+OfProcess = Ready | Ignored | Exited | Emptied | Fault | Overrun | TurnEnded
+Event = Boot | OfProcess | Due | Command | Add | Delete | Reload | Halt

@@ -18,6 +18,8 @@ Kind = Literal[
     "start_failed",  # not born, or its own start raised
     "bad_code",  # its module does not import: another try cannot help (deviation D12)
     "silent",  # no beat while a turn was in hand
+    "interrupted",  # its turn was, and it did not come back in time
+    "turn_timeout",  # the same, because the turn took too long
     "not_live",  # a check of a program's liveness or readiness failed
     "gave_up",  # a supervisor bore more restarts than its intensity (deviation D3)
     "ignore",  # it said there is nothing to do here (S3)
@@ -34,6 +36,8 @@ class Reason(msgspec.Struct, frozen=True):
     detail: int | None = None
     text: str = ""
     trace: str = ""
+    dumped: bool = False
+    """The signal made the kernel write a core (signal(7))."""
 
     @property
     def well(self) -> bool:
@@ -50,7 +54,7 @@ class Reason(msgspec.Struct, frozen=True):
         if self.kind == "exit":
             return f"exit status {self.detail}"
         if self.kind == "signal":
-            return f"killed by {signal_name(self.detail or 0)}"
+            return f"killed by {signal_name(self.detail or 0)}" + (" (core dumped)" if self.dumped else "")
         return {
             "normal": "ended normally",
             "shutdown": "stopped",
@@ -60,7 +64,9 @@ class Reason(msgspec.Struct, frozen=True):
             "start_failed": "failed to start",
             "bad_code": "cannot be loaded",
             "silent": "killed: silent",
-            "not_live": "not healthy",
+            "interrupted": "killed",
+            "turn_timeout": "killed",
+            "not_live": "unhealthy",
             "gave_up": "gave up",
             "ignore": "had nothing to do",
         }[self.kind]
@@ -73,8 +79,8 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def from_wait(code: int, *, by_signal: bool) -> Reason:
+def from_wait(code: int, *, by_signal: bool, dumped: bool = False) -> Reason:
     """The reason of a process that nobody had asked to end, from waitid(2)'s ``si_status`` and ``si_code``."""
     if by_signal:
-        return Reason("signal", code)
+        return Reason("signal", code, dumped=dumped)
     return Reason("normal") if code == 0 else Reason("exit", code)

@@ -7,7 +7,7 @@ So an agent can give what it starts less than it has, never more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from agenthost.core.birth import Limits, May
@@ -19,10 +19,12 @@ LONGEST_SHOWN, MOST_LISTED = 200, 10
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One worker that is to be started. ``names`` are what it is, of which one must match; the first is for people."""
+    """One worker that is to be started. ``names`` are what it is, of which one must match; the first is for people.
+    ``is_tool``: a program that the asker could as well fork itself, so what it is and how deep does not matter."""
 
     names: tuple[str, ...]
     limits: Limits
+    is_tool: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def _reasons(asked: Sequence[Asked], asker: Owner, owner: Owner, depth: int) -> 
     """(what is asked and what may be, what to do, which key), the most telling first."""
     may = owner.may
     for one in asked:
-        if not any(fnmatchcase(name, pattern) for name in one.names for pattern in may.start):
+        if not one.is_tool and not any(fnmatchcase(name, pattern) for name in one.names for pattern in may.start):
             wish = f"asked for {_short(one.names[0])}"
             patterns = _listed(may.start)
             said = (
@@ -73,15 +75,15 @@ def _reasons(asked: Sequence[Asked], asker: Owner, owner: Owner, depth: int) -> 
                 else f"{asker.path} {wish}, and {owner.path}, which started it, may start {patterns}"
             )
             yield said, "add it to", "start"
-    if depth > may.depth:
+    if depth > may.depth and not any(one.is_tool for one in asked):
         whose = "may start none" if may.depth == 0 else f"may have children {may.depth} deep"
         yield f"{asker.path} asked for a child {depth} below {owner.path}, which {whose}", "raise", "depth"
     if len(owner.below) + len(asked) > may.children:
         yield _too_many(len(asked), asker, owner)
-    for field in fields(Limits):
-        most = getattr(may.limits, field.name)
+    for field in _SHOWN:
+        most = getattr(may.limits, field)
         if most is not None:
-            yield from _sum(asked, owner, field.name, most)
+            yield from _sum(asked, owner, field, most)
 
 
 def _too_many(number: int, asker: Owner, owner: Owner) -> tuple[str, str, str]:

@@ -76,6 +76,10 @@ class WorkerSpec:
     significant: bool = False
     intensity: int | None = None
     period_s: float = 30.0
+    interrupt_s: float = 5.0
+    """Who was interrupted has this long to come back; then the incarnation is ended."""
+    of_turn: bool = False
+    """It belongs to its owner's turn in hand, and is killed when that is interrupted."""
 
     def __post_init__(self) -> None:
         _check_significant(self)

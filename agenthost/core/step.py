@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from agenthost.core import brood
+from agenthost.core import brood, interrupting
 from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core import supervisor as sup
 from agenthost.core import worker as workers
-from agenthost.core.commands import add, command, delete
+from agenthost.core.commands import add, command, delete, kill_tools
 from agenthost.core.effects import Effect
 from agenthost.core.life import Input
 from agenthost.core.reason import Reason
@@ -43,7 +43,7 @@ def step(state: State, event: on.Event, now: float) -> list[Effect]:
     return turn.effects
 
 
-def _of_process(turn: Turn, worker: Worker, event: on.Ready | on.Ignored | on.Exited | on.Emptied | on.Fault) -> None:
+def _of_process(turn: Turn, worker: Worker, event: on.OfProcess) -> None:
     match event:
         case on.Ready():
             workers.feed(turn, worker, Input.READY, sup.NEWS)
@@ -54,7 +54,11 @@ def _of_process(turn: Turn, worker: Worker, event: on.Ready | on.Ignored | on.Ex
         case on.Emptied():
             brood.emptied(turn, worker, sup.NEWS)
         case on.Fault(reason=reason):
-            workers.kill(turn, worker, reason, sup.NEWS)
+            workers.fail(turn, worker, reason, sup.NEWS)
+        case on.Overrun():
+            kill_tools(turn, interrupting.begin_overrun(turn, worker, event), event.text)
+        case on.TurnEnded():
+            interrupting.turn_ended(turn, worker, event)
 
 
 def _due(turn: Turn, timer: str) -> None:

@@ -70,6 +70,29 @@ class Node:
         return self.path.rsplit("/", 1)[1]
 
 
+@dataclass(slots=True, eq=False)
+class Inquiry:
+    """An operator's command to interrupt, answered when all that were interrupted for it have come back."""
+
+    op: int
+    path: str
+    of_many: bool
+    left: int = 0
+    hits: int = 0
+    """So many had a turn in hand."""
+    told: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class Interruption:
+    """Of the turn in hand (``interrupting``)."""
+
+    why: str
+    late: Reason
+    """With what the incarnation is ended if it does not come back."""
+    inquiries: list[Inquiry] = field(default_factory=list)
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Worker(Node):
     spec: WorkerSpec
@@ -91,6 +114,8 @@ class Worker(Node):
     deadlines: dict[str, float] = field(default_factory=dict)
     """Its timers that run, or stand still while it is frozen: kind to when."""
     frozen_at: float | None = None
+    interruption: Interruption | None = None
+    """It was told that its turn is over, and has not come back yet."""
     window: Window | None = None
     """Of its own, if its spec has an intensity (D10)."""
 

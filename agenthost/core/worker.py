@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from agenthost.core import effects as do
+from agenthost.core import interrupting
 from agenthost.core.freezing import frozen_above, thaw, timer
 from agenthost.core.life import Action, Input, Life, move
 from agenthost.core.reason import Reason
@@ -60,6 +61,16 @@ def ask(turn: Turn, worker: Worker, why: str, news: News) -> None:
     feed(turn, worker, Input.ASK, news, why=why)
 
 
+def fail(turn: Turn, worker: Worker, reason: Reason, news: News) -> None:
+    """The host saw a reason to end it. Who fails a check of its liveness may still end tidily, so it climbs the ladder;
+    what else is wrong with a process leaves nothing to ask."""
+    if reason.kind != "not_live" or worker.spec.shutdown.brutal or frozen_above(worker) is not None:
+        kill(turn, worker, reason, news)
+    elif worker.life is Life.READY:
+        worker.cause = reason
+        ask(turn, worker, reason.words(), news)
+
+
 def hurry(turn: Turn, worker: Worker, news: News) -> None:
     """TERM now, KILL soon."""
     thaw(turn, worker)
@@ -81,6 +92,7 @@ def note_exit(turn: Turn, worker: Worker, reason: Reason) -> None:
         worker.reason = verdict(worker, reason)
     said = worker.reason
     worker.frozen_at = None
+    interrupting.left(turn, worker)
     record(
         turn,
         worker,
@@ -100,13 +112,18 @@ def timed(turn: Turn, worker: Worker, kind: str, news: News) -> None:
             feed(turn, worker, Input.TERM, news)
         case "kill":
             waited_s = turn.now - worker.climbed[0][1] if worker.climbed else 0.0
-            kill(turn, worker, Reason("killed", text=f"did not stop within {waited_s:.3g} s"), news)
+            late = Reason("killed", text=f"did not stop within {waited_s:.3g} s")
+            sick = worker.cause if worker.cause is not None and worker.cause.kind == "not_live" else None
+            kill(turn, worker, sick or late, news)
         case "start":
             if worker.life is Life.STARTING:
                 text = f"not ready within {worker.spec.start_timeout_s:g} s"
                 kill(turn, worker, Reason("start_timeout", text=text), news)
         case "overdue":
             feed(turn, worker, Input.OVERDUE, news)
+        case interrupting.TIMER:
+            if worker.interruption is not None:
+                kill(turn, worker, worker.interruption.late, news)
 
 
 def feed(turn: Turn, worker: Worker, what: Input, news: News, *, why: str = "") -> None:
@@ -125,6 +142,8 @@ def change(turn: Turn, worker: Worker, what: Input) -> tuple[Action, ...]:
 
 
 def record(turn: Turn, worker: Worker, name: str, **fields: object) -> None:
+    if worker.spec.of_turn:
+        fields["of_turn"] = True
     turn.effects.append(do.Record(name, worker.path, {"incarnation": worker.n, **fields}))
 
 
@@ -155,8 +174,9 @@ def _act(turn: Turn, worker: Worker, action: Action, news: News, why: str) -> No
             if action is Action.KILL:
                 worker.climbed.append(("KILL", turn.now))
             news.kill_brood(turn, worker)
-            turn.effects.append(do.Kill(worker.path, worker.n))
-            _set(turn, worker, "overdue", OVERDUE_S)
+            if not worker.is_emptied:
+                turn.effects.append(do.Kill(worker.path, worker.n))
+                _set(turn, worker, "overdue", OVERDUE_S)
         case Action.TELL_STUCK:
             record(turn, worker, "agent.stuck")
         case Action.TELL_ENDED:
@@ -164,6 +184,7 @@ def _act(turn: Turn, worker: Worker, action: Action, news: News, why: str) -> No
                 cancel(turn, worker, kind)
             reason = worker.reason or Reason("killed")
             record(turn, worker, "agent.ended", reason=reason.words(), kind=reason.kind)
+            interrupting.ended(turn, worker, reason)
             news.ended(turn, worker, reason)
 
 

@@ -1,23 +1,19 @@
 """What agents start and end: the tree below them, within their rights.
 
-The core plants, supervises and ends; here stands who may (``core.rights``), what a child is that was asked for in plain
-data (``config.plain``), and when the time it was given is over. What is asked is answered when it is done: up, or its
-cell empty.
+The core plants, supervises and ends; here stands who may (``core.rights``) and when the time that a child was given is
+over; ``asked_for`` has what a child is. What is asked is answered when it is done: up, or its cell empty.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
-from agenthost.config.agents import Agents
-from agenthost.config.births import COMMAND_AGENT, Usual
-from agenthost.config.plain import Noting, OwnCode, count_workers, read_child
+from agenthost.config.plain import count_workers
 from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth, Limits
@@ -27,11 +23,13 @@ from agenthost.core.rights import Asked, Owner, refusal, refusal_of_crowd
 from agenthost.core.spec import ChildSpec, Restart, WorkerSpec
 from agenthost.core.tree import AnyNode, State, Supervisor, Worker, owner_of
 from agenthost.errors import AgenthostError, NotPermitted, NotRunning, Overloaded, UsageError, from_wire
+from agenthost.host.asked_for import AskedFor
 from agenthost.host.incarnation import Incarnation
+from agenthost.host.tools import tool_spec
 from agenthost.protocol import wishes as wish
 
 OPEN_BEGINS, OPEN_ENDS = 64, 1024
-"""So many may one agent wait for at a time; ending must go on where starting does not."""
+"""So many may one agent wait for at a time; ending and interrupting must go on where starting does not."""
 
 Done = Callable[[dict[str, Any] | AgenthostError], None]
 """Told of the outcome, once."""
@@ -39,6 +37,13 @@ Done = Callable[[dict[str, Any] | AgenthostError], None]
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
+    owner: int
+    path: str
+    done: Done
+
+
+@dataclass(frozen=True, slots=True)
+class _Interrupting:
     owner: int
     path: str
     done: Done
@@ -64,9 +69,9 @@ class Children:
         tell: Callable[[on.Event], None],
     ) -> None:
         self._state, self._folder, self._present, self._tell = state, folder, present, tell
-        self._agents = Agents(folder, lasting=True)
+        self._asked_for = AskedFor(folder)
         self._last_op = 0
-        self._open: dict[int, _Begun | _Ending] = {}
+        self._open: dict[int, _Begun | _Ending | _Interrupting] = {}
         self._begins: Counter[int] = Counter()
         self._ends: Counter[int] = Counter()
         """How many of them are open, by the number of who asked."""
@@ -78,23 +83,40 @@ class Children:
 
     def begin(self, owner: Incarnation, wanted: wish.Begin, done: Done) -> None:
         """Raises what is wrong with the wish; ``done`` is told what came of it."""
+        above = self._asker(owner, wanted, (Life.READY,))
+        owners = list(_owners(above))
+        crowd = count_workers(wanted.spec, max(one.may.children for one in owners))
+        if (refused := refusal_of_crowd(crowd, owners)) is not None:
+            raise refused
+        spec, asked = self._asked_for.read(above, wanted)
+        if (refused := refusal(asked, owners, _levels(spec))) is not None:
+            raise refused
+        self._add(above, wanted, spec, done)
+
+    def run(self, owner: Incarnation, wanted: wish.Run, streams: int, done: Done) -> None:
+        """As ``begin``, for a tool. ``streams``: the number of what it was given."""
+        above = self._asker(owner, wanted, (Life.READY, Life.ASKED) if wanted.of_turn else (Life.READY,))
+        spec = tool_spec(wanted, above.spec.birth, self._folder, streams)
+        spec = replace(spec, birth=replace(spec.birth, user=above.spec.birth.user))
+        refused = refusal([Asked((wanted.argv[0],), spec.birth.limits, is_tool=True)], list(_owners(above)))
+        if refused is not None:
+            raise refused
+        self._add(above, wanted, spec, done)
+
+    def _asker(self, owner: Incarnation, wanted: wish.Begin | wish.Run, lives: tuple[Life, ...]) -> Worker:
         if self._begins[owner.n] >= OPEN_BEGINS:
             raise Overloaded(f"cannot start {wanted.name!r}: {OPEN_BEGINS} starts of {owner.path} are under way")
         if wanted.for_s is not None and not 0 < wanted.for_s < math.inf:
             raise UsageError(f"cannot start {wanted.name!r} for {wanted.for_s} s: it must be more than 0 and finite")
         above = self._state.nodes.get(owner.path)
-        if not isinstance(above, Worker) or above.n != owner.n or above.life is not Life.READY:
+        if not isinstance(above, Worker) or above.n != owner.n or above.life not in lives:
             raise NotRunning(f"cannot start {wanted.name!r}: {owner.path} is ending")
-        owners = list(_owners(above))
-        crowd = count_workers(wanted.spec, max(one.may.children for one in owners))
-        if (refused := refusal_of_crowd(crowd, owners)) is not None:
-            raise refused
-        spec, asked = self._read(above, wanted)
-        if (refused := refusal(asked, owners, _levels(spec))) is not None:
-            raise refused
+        return above
+
+    def _add(self, above: Worker, wanted: wish.Begin | wish.Run, spec: ChildSpec, done: Done) -> None:
         path = f"{above.path}/{wanted.name}"
         op = self._new_op()
-        self._ask(op, _Begun(owner.n, path, done))
+        self._ask(op, _Begun(above.n, path, done))
         try:
             self._tell(on.Add(op, above.path, wanted.name, spec, above.path))
         finally:  # another owner's error comes after all is done: its time is over all the same
@@ -104,22 +126,26 @@ class Children:
 
     def end(self, owner: Incarnation, wanted: wish.End, done: Done) -> None:
         path = wanted.path
-        if not path.startswith(f"{owner.path}/"):
-            raise NotPermitted(
-                f"not permitted: {owner.path} may end what is below it, and asked for the end of {path}",
-                hint="ask from outside: agenthost stop",
-            )
+        _check_below(owner, "end", path, hint="ask from outside: agenthost stop")
         node = self._state.nodes.get(path)
         if node is None:
             done({"path": path, "text": "it had ended", "was_there": False})
             return
-        if self._ends[owner.n] >= OPEN_ENDS:
-            raise Overloaded(f"cannot end {path}: {OPEN_ENDS} ends that {owner.path} asked for are under way")
+        self._check_ends(owner, "end", path)
         incarnation = self._present(path)
         if incarnation is not None and incarnation.exited:  # and its cell is not empty yet
-            tell = done
-            done = lambda outcome: tell({**outcome, "was_there": False} if isinstance(outcome, dict) else outcome)  # noqa: E731
+            done = _was_not_there(done)
         self._end(node, owner.path, wanted.how, owner.n, done)
+
+    def interrupt(self, owner: Incarnation, wanted: wish.Interrupt, done: Done) -> None:
+        """The turn in hand of what is below it."""
+        path = wanted.path
+        _check_below(owner, "interrupt", path, hint="ask from outside: agenthost interrupt")
+        self._check_ends(owner, "interrupt", path)
+        op = self._new_op()
+        self._ask(op, _Interrupting(owner.n, path, done))
+        by = f"{owner.path} ({wanted.reason})" if wanted.reason else owner.path
+        self._tell(on.Command(op, "interrupt", path, by))
 
     def answered(self, effect: do.Answer) -> None:
         """The core has decided and it is done."""
@@ -135,6 +161,8 @@ class Children:
             asked.done(from_wire(effect.error, effect.text))
         elif isinstance(asked, _Ending):
             asked.done({"path": asked.node.path, "text": effect.text})
+        elif isinstance(asked, _Interrupting):
+            asked.done({"path": asked.path, "text": effect.text})
         else:
             incarnation = self._present(asked.path)
             name = incarnation.name if incarnation is not None else ""
@@ -144,58 +172,19 @@ class Children:
         for _, timer in self._timers.values():
             timer.cancel()
 
-    def _ask(self, op: int, asked: _Begun | _Ending) -> None:
+    def _check_ends(self, owner: Incarnation, verb: Literal["end", "interrupt"], path: str) -> None:
+        if self._ends[owner.n] >= OPEN_ENDS:
+            raise Overloaded(f"cannot {verb} {path}: {OPEN_ENDS} wishes of {owner.path} are under way; wait for some")
+
+    def _ask(self, op: int, asked: _Begun | _Ending | _Interrupting) -> None:
         self._open[op] = asked
         (self._begins if isinstance(asked, _Begun) else self._ends)[asked.owner] += 1
 
-    def _forget(self, asked: _Begun | _Ending) -> None:
+    def _forget(self, asked: _Begun | _Ending | _Interrupting) -> None:
         counted = self._begins if isinstance(asked, _Begun) else self._ends
         counted[asked.owner] -= 1
         if not counted[asked.owner]:
             del counted[asked.owner]
-
-    # ---- what is asked for
-
-    def _read(self, owner: Worker, wanted: wish.Begin) -> tuple[ChildSpec, list[Asked]]:
-        birth: AgentBirth = owner.spec.birth
-        may = replace(birth.may, depth=max(0, birth.may.depth - 1))
-        usual = Usual(cwd=birth.cwd, env=dict(birth.env), silence_s=birth.silence_s, may=may)
-        agents = OwnCode(birth.agent) if wanted.code else Noting(self._agents)
-        spec = read_child(wanted.name, wanted.spec, self._folder, agents, usual)
-        if wanted.code:
-            assert isinstance(spec, WorkerSpec)
-            spec = replace(spec, birth=replace(spec.birth, code=wanted.code, search_path=birth.search_path))
-            return spec, [Asked(("function",), spec.birth.limits)]
-        short = agents.short if isinstance(agents, Noting) else {}
-        return spec, [Asked(self._names(one.birth, short, birth), one.birth.limits) for one in _workers(spec)]
-
-    def _names(self, birth: Any, short: dict[str, str], owner: AgentBirth) -> tuple[str, ...]:
-        """What a worker is, for the patterns of ``may.start``: never as it was written, for ``a/../b.py`` is b.py. A
-        program without ``/`` is its word, if it is looked for where the owner's are (PATH); else what it is there."""
-        if not isinstance(birth, AgentBirth):
-            return self._program_names(birth.argv[0], dict(birth.env), birth.cwd, owner)
-        if birth.agent == COMMAND_AGENT and birth.args.get("argv"):
-            args = birth.args
-            return self._program_names(args["argv"][0], args["env"], args["cwd"], owner)
-        names = [short[birth.agent]] if birth.agent in short else []
-        if birth.agent.startswith(self._folder.rstrip("/") + "/"):
-            names.append(os.path.relpath(birth.agent, self._folder))
-        return (*names, birth.agent)
-
-    def _program_names(self, word: str, env: dict[str, str], cwd: str, owner: AgentBirth) -> tuple[str, ...]:
-        if "/" not in word:
-            path = env.get("PATH")
-            if path == dict(owner.env).get("PATH"):
-                return (word,)
-            places = [os.path.join(cwd, folder, word) for folder in (path or "").split(os.pathsep)]
-            found = next((one for one in places if os.access(one, os.X_OK) and os.path.isfile(one)), places[0])
-        else:
-            found = os.path.join(cwd, word)
-        # to the kernel, "link/.." is not where the link stands (path_resolution(7))
-        found = os.path.realpath(found) if ".." in found.split("/") else os.path.normpath(found)
-        if found.startswith(self._folder.rstrip("/") + "/"):
-            return (os.path.relpath(found, self._folder), found)
-        return (found,)
 
     # ---- ending
 
@@ -244,14 +233,14 @@ class Children:
         return self._last_op
 
 
-def _workers(spec: ChildSpec) -> Iterator[WorkerSpec]:
-    if isinstance(spec, WorkerSpec):
-        yield spec
-        return
-    if spec.template is not None:
-        raise UsageError(f"cannot start the pool {spec.name!r}: who would start its members?", hint="start them")
-    for child in spec.children:
-        yield from _workers(child)
+def _check_below(owner: Incarnation, verb: Literal["end", "interrupt"], path: str, *, hint: str) -> None:
+    if not path.startswith(f"{owner.path}/"):
+        raise NotPermitted(f"not permitted: {owner.path} may {verb} what is below it, and asked for {path}", hint=hint)
+
+
+def _was_not_there(done: Done) -> Done:
+    """Tells ``done`` that it had ended before that was asked for."""
+    return lambda outcome: done({**outcome, "was_there": False} if isinstance(outcome, dict) else outcome)
 
 
 def _levels(spec: ChildSpec) -> int:

@@ -22,6 +22,8 @@ class Decider:
         self._owners, self._clock = owners, clock
         self._inbox: deque[Event] = deque()
         self._busy = False
+        self.note: Callable[[Event, float], None] = lambda event, now: None
+        """Told of every event, and when it is decided, before it is."""
 
     def tell(self, event: Event) -> None:
         self._inbox.append(event)
@@ -31,7 +33,9 @@ class Decider:
         failed: Exception | None = None
         try:
             while self._inbox:
-                for effect in step(self.state, self._inbox.popleft(), self._clock()):
+                event, now = self._inbox.popleft(), self._clock()
+                self.note(event, now)
+                for effect in step(self.state, event, now):
                     failed = self._carry_out(effect) or failed
         finally:
             self._busy = False

@@ -16,6 +16,7 @@ from agenthost.core.life import Life
 from agenthost.core.reason import Reason
 from agenthost.core.tree import State, Worker
 from agenthost.errors import NotPermitted, NotRunning, ProtocolError, UnknownName
+from agenthost.host.doors import Doors
 from agenthost.host.doubting import Doubting
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.lookups import Asking, Lookups
@@ -42,9 +43,10 @@ class Dialogs:
         may_operate: Callable[[int, int], bool],
         on_request: Callable[[bytes, int, say.Request], None],
         wishes: Wishes,
+        doors: Doors,
         tell: Callable[[on.Event], None],
     ) -> None:
-        self._wishes = wishes
+        self._wishes, self._doors = wishes, doors
         self._state, self._present, self._may_operate = state, present, may_operate
         self._on_request, self._tell = on_request, tell
         self.router: RouterLink | None = None
@@ -91,9 +93,7 @@ class Dialogs:
         for peer in hearers:
             if peer in told:
                 continue
-            down = say.Down(
-                id=self._new_id(), path=incarnation.path, inc=incarnation.name, reason=reason.words(), well=reason.well
-            )
+            down = incarnation.down(self._new_id(), reason)
             self._repeating.say(("down", peer, down.id), peer, encode(down), for_s=GIVE_UP_S)
         if incarnation.peer is not None:
             self._by_peer.pop(incarnation.peer, None)
@@ -165,13 +165,15 @@ class Dialogs:
                 self._doubt_whom(message)
             case say.Stopping():
                 self._repeating.settled(("stop", incarnation.n))
-            case say.Expecting(ticket=ticket, address=address):
-                self._granted(incarnation, ticket, address)
+            case say.Expecting(ticket=ticket):
+                self._granted(incarnation, ticket)
             case say.Seen(id=id):
                 self._repeating.settled(("down", peer, id))
                 self._wishes.monitors.seen(incarnation, id)
             case say.Lookup():
-                self._look_up(peer, message, incarnation.path, incarnation.name)
+                user = incarnation.birth.user
+                uid = os.getuid() if user is None else user
+                self._look_up(peer, message, incarnation.path, incarnation.name, uid)
             case say.Request():
                 self._wishes.asked(incarnation, message)
 
@@ -181,12 +183,8 @@ class Dialogs:
                 self._repeating.settled(("down", peer, id))
             case say.Overdue():
                 self._doubt_whom(message)
-            case say.Lookup(id=id) if uid not in (0, os.getuid()):
-                # Data sockets lie in the folder of the agents' user: nobody else gets through to them.
-                why = f"cannot reach {message.path} as uid {uid}: agents of this host are uid {os.getuid()}'s"
-                self._refuse(peer, id, NotPermitted(why, hint="call them as that user or as root"))
             case say.Lookup():
-                self._look_up(peer, message, f"client:{uid}", "")
+                self._look_up(peer, message, f"client:{uid}", "", uid)
             case say.Request():
                 self._on_request(peer, uid, message)
             case _:
@@ -206,7 +204,7 @@ class Dialogs:
 
     # ---- look-ups
 
-    def _look_up(self, peer: bytes, lookup: say.Lookup, caller: str, caller_inc: str) -> None:
+    def _look_up(self, peer: bytes, lookup: say.Lookup, caller: str, caller_inc: str, uid: int) -> None:
         answered = self._lookups.answered_with(peer, lookup.id)
         if answered is not None and self._is_present(lookup.path, answered[0]):
             self._send(peer, answered[1])
@@ -218,7 +216,7 @@ class Dialogs:
         except (NotRunning, UnknownName) as error:
             self._refuse(peer, lookup.id, error)
             return
-        asking = self._lookups.begin(peer, lookup.id, callee.n)
+        asking = self._lookups.begin(peer, lookup.id, callee.n, uid)
         expect = say.Expect(ticket=asking.ticket, caller=caller, caller_inc=caller_inc)
         if callee.peer is None:
             self._to_expect.setdefault(callee.n, []).append(expect)
@@ -244,10 +242,15 @@ class Dialogs:
         incarnation = self._present(path)
         return incarnation is not None and incarnation.n == n and not incarnation.exited
 
-    def _granted(self, callee: Incarnation, ticket: bytes, address: str) -> None:
+    def _granted(self, callee: Incarnation, ticket: bytes) -> None:
         self._repeating.settled(("expect", ticket))
         asking = self._lookups.granted(ticket, callee.n)
         if asking is None:
+            return
+        try:  # not where it says: an agent could lead others anywhere
+            address = self._doors.address(callee, asking.uid)
+        except (NotPermitted, NotRunning) as error:
+            self._refuse(asking.peer, asking.id, error)
             return
         found = say.Found(id=asking.id, path=callee.path, inc=callee.name, address=address, ticket=ticket)
         frame = encode(found)

@@ -226,6 +226,8 @@ def may_begin(of: Incarnation, now: float) -> bool:
     must count."""
     if is_ending(of) or now < of.hold_until or of.doubt is not None:
         return False
+    if of.birth.limits.cpu_weight is not None:  # that says what it gets beside others: cpu.idle would undo it
+        return False
     return of.beat_at is None or of.beat_at > of.excused_at
 
 

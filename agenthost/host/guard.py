@@ -24,6 +24,8 @@ class Guard:
         """The /proc outside the host's PID namespace; None without one."""
         self.namespace = os.environ.pop("AGENTHOST_NAMESPACE", "") == "1"
         self.user_namespace = os.environ.pop("AGENTHOST_USER_NAMESPACE", "") == "1"
+        self.lifted = int(os.environ.pop("AGENTHOST_LIFTED", "0"))
+        """By so much the guardian has lowered its nice value, and so ours."""
         self.refused = os.environ.pop("AGENTHOST_NAMESPACE_REFUSED", "")
         """Why there is no namespace, in words."""
         self.pid = _pid_of(self._pidfd) if self._pidfd is not None else None

@@ -16,6 +16,9 @@ from agenthost.core.reason import Reason
 from agenthost.errors import ProtocolError
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.readiness import wait_ready
+from agenthost.host.signs import Signs
+from agenthost.host.streams import Streams
+from agenthost.launch import unwanted
 from agenthost.launch.birth_socket import receive
 from agenthost.protocol import birth as said
 from agenthost.protocol.codec import read_from_process
@@ -32,7 +35,13 @@ class Hearing:
         """Packets that could not be read."""
         self.on_turn_ended: Callable[[Incarnation], None] = lambda incarnation: None
         """Called when a turn ends in which it has beaten."""
+        self.on_beat: Callable[[Incarnation, said.Beat], None] = lambda incarnation, message: None
+        self.on_interrupted: Callable[[Incarnation, said.Interrupted], None] = lambda incarnation, message: None
+        self.on_want_door: Callable[[Incarnation, int], None] = lambda incarnation, had: None
         self._checks: dict[int, asyncio.Task[None]] = {}
+        self.signs = Signs(tell)
+        self.streams = Streams()
+        """That agents have given to their tools."""
 
     def begin(self, incarnation: Incarnation) -> None:
         assert incarnation.born is not None
@@ -42,6 +51,8 @@ class Hearing:
         """Its process is reaped: take its last words, and no more."""
         self.hear(incarnation)
         self._pause(incarnation)
+        self.signs.close(incarnation)
+        incarnation.turn.end()
         check = self._checks.pop(incarnation.n, None)
         if check is not None:
             check.cancel()
@@ -49,21 +60,25 @@ class Hearing:
     def hear(self, incarnation: Incarnation) -> None:
         assert incarnation.born is not None
         sock = incarnation.born.birth_socket
+        takes_streams = isinstance(incarnation.birth, AgentBirth)
         for _ in range(PACKETS_PER_TURN):
+            descriptors: list[int] | None = [] if takes_streams else None
             try:
-                packet, pid = receive(sock)
+                packet, pid = receive(sock, descriptors)
             except BlockingIOError:
                 return
             except OSError:
                 packet, pid = b"", None
-            if not packet:
-                self._pause(incarnation)
-                self._spoke_last(incarnation)
-                return
             try:
-                self._obey(incarnation, read_from_process(packet), pid)
+                if not packet:
+                    self._pause(incarnation)
+                    self._spoke_last(incarnation)
+                    return
+                self._obey(incarnation, read_from_process(packet), pid, descriptors or [])
             except ProtocolError:
                 self.garbled += 1
+            finally:
+                unwanted.let_go(descriptors or ())
         self._pause(incarnation)
         asyncio.get_running_loop().call_later(FLOOD_PAUSE_S, self._resume, incarnation)
 
@@ -80,8 +95,15 @@ class Hearing:
         if incarnation.born is not None and not incarnation.exited:
             self.begin(incarnation)
 
-    def _obey(self, incarnation: Incarnation, message: said.FromProcess, pid: int | None) -> None:
+    def _obey(
+        self, incarnation: Incarnation, message: said.FromProcess, pid: int | None, descriptors: list[int]
+    ) -> None:
+        """Takes descriptors out of the list if it wants them."""
         match message:
+            case said.Streams(id=id):
+                wanted = descriptors.copy()
+                descriptors.clear()
+                self.streams.came(incarnation.n, id, wanted)
             case said.Here():
                 if incarnation.agent_pid is None:  # later it is somebody who inherited the socket
                     incarnation.agent_pid = pid
@@ -96,8 +118,14 @@ class Hearing:
                 incarnation.reported = message
             case said.Beat():
                 self._beat(incarnation)
+                self.on_beat(incarnation, message)
+            case said.Interrupted():
+                self.on_interrupted(incarnation, message)
+            case said.WantDoor(had=had):
+                self.on_want_door(incarnation, had)
             case said.Idle():
                 incarnation.beat_at = None
+                incarnation.turn.end()
                 self.on_turn_ended(incarnation)
             case said.Alive(id=id):
                 if incarnation.doubt == id:
@@ -119,7 +147,7 @@ class Hearing:
         incarnation.execed = True
         if wanted.ready is None:
             self._tell(on.Ready(incarnation.path, incarnation.n))
-        elif wanted.ready.kind != "line":
+        elif wanted.ready.kind in ("http", "tcp"):
             task = asyncio.get_running_loop().create_task(wait_ready(wanted.ready))
             self._checks[incarnation.n] = task
             task.add_done_callback(lambda done: self._checked(incarnation, done))

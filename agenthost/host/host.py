@@ -16,7 +16,8 @@ from typing import Any
 
 from agenthost import kernel
 from agenthost.config.model import HostConfig
-from agenthost.containment import births, sweep, tiers
+from agenthost.config.users import users_of
+from agenthost.containment import births, sweep, tiers, unheld
 from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.reason import Reason
@@ -26,10 +27,17 @@ from agenthost.host import portrait, system
 from agenthost.host.chronicle import Chronicle
 from agenthost.host.decider import Decider, Owners
 from agenthost.host.dialogs import Dialogs
+from agenthost.host.doors import Doors
+from agenthost.host.errands import Errands
 from agenthost.host.giving_way import GivingWay
 from agenthost.host.guard import Guard
 from agenthost.host.home import Home
+from agenthost.host.interrupting import Interrupting
+from agenthost.host.journaling import Journaling
+from agenthost.host.liveness import Liveness
+from agenthost.host.memory_watch import MemoryWatch
 from agenthost.host.operators import Operators
+from agenthost.host.private_values import hide_variables
 from agenthost.host.processes import Processes
 from agenthost.host.reloading import Reloading
 from agenthost.host.status import Status
@@ -67,6 +75,7 @@ class Host:
         self._gave_up = False
         """The root has; under ``otp_strict`` its reason does not tell (I3)."""
 
+        hide_variables(config.tree)
         self._home = Home(places)
         self.boot = self._home.boot
         # What exec'ed children carry, so that a later life finds strays; unique to the state folder.
@@ -75,23 +84,32 @@ class Host:
         self._containment = tiers.choose(config.containment, _ground_name(places), self.boot)
         if self._containment.tier == "walk":
             kernel.become_subreaper()
-        self._launcher = Zygotes()
+        try:
+            unheld.check(config.tree, self._containment.means)
+        except ConfigError:
+            self._containment.close()
+            raise
+        self._launcher = Zygotes(lifted=guard.lifted)
         try:
             self._births = births.BirthsFile(str(places.births))
         except OSError as error:
             raise StateError(f"cannot write {places.births}: {error.strerror}", hint="is the disk full?") from None
         self._seed = int.from_bytes(os.urandom(8), "big")
         self._state = State(config.tree, seed=self._seed)
-        self._reloading = Reloading(config, file_name)
+        self._reloading = Reloading(config, file_name, self._containment.means)
         self._make_owners()
 
     # ---- composition
 
     def _make_owners(self) -> None:
         clock = asyncio.get_running_loop().time
-        self._status = Status(self._state, self._present, clock, self._guard.outer_proc)
+        users = set(users_of(self._config.tree))
+        self._doors = Doors(self._places, (*self._config.operators, *users), self._new_user)
+        self._status = Status(self._state, self._present, clock, self._guard.outer_proc, self._containment.means)
+        self._journaling = Journaling(boot=self.boot, state=self._state, present=self._present, record=self._record)
         self._operators = Operators(
             host=self,
+            journaling=self._journaling,
             state=self._state,
             status=self._status,
             present=self._present,
@@ -106,8 +124,7 @@ class Host:
             containment=self._containment,
             launcher=self._launcher,
             births=self._births,
-            endpoint=self._places.control_endpoint(self._places.uid),
-            data_folder=str(self._places.data_folder(self._places.uid)),
+            doors=self._doors,
             worker_of=self._worker,
             known_children=self._own_children,
             tell=lambda event: self._decider.tell(event),
@@ -119,6 +136,7 @@ class Host:
             present=self._present,
             send=self._say_to,
             tell=lambda event: self._decider.tell(event),
+            streams=self._processes.hearing.streams,
         )
         self._dialogs = Dialogs(
             state=self._state,
@@ -126,22 +144,40 @@ class Host:
             may_operate=self._may_operate,
             on_request=self._operators.asked,
             wishes=self._wishes,
+            doors=self._doors,
             tell=lambda event: self._decider.tell(event),
         )
         self._processes.dialogs = self._dialogs
+        errands = Errands(self._processes)
+        self._processes.liveness = Liveness(lambda event: self._decider.tell(event), errands.run, self._record)
+        self._processes.private_of = errands.private_of
+        self._memory_watch = MemoryWatch(self._processes.by_n.values, lambda event: self._decider.tell(event))
         self._giving_way = GivingWay(self._processes.by_n.values)
         self._processes.hearing.on_turn_ended = self._giving_way.turn_ended
+        self._interrupting = Interrupting(
+            self._processes.by_n,
+            self._present,
+            self._status.pid,
+            self._giving_way.turn_ended,
+            lambda event: self._decider.tell(event),
+        )
+        self._processes.hearing.on_beat = self._interrupting.beat
+        self._processes.hearing.on_interrupted = self._interrupting.answered
         self._timers = Timers(lambda event: self._decider.tell(event))
+        self._processes.hearing.on_want_door = self._journaling.want_door
+        self._processes.on_let_go = lambda incarnation: self._journaling.ended(incarnation, incarnation.ended_as)
         self._decider = Decider(self._state, self._user_owners(), clock)
+        self._decider.note = self._journaling.noted
         allowed = (self._places.uid, 0, *self._config.operators)
         self._system = system.System(
             endpoints=[
-                (str(self._places.control_socket(uid)), uid, tuple({uid, 0, self._places.uid}))
-                for uid in dict.fromkeys((self._places.uid, *self._config.operators))
+                self._endpoint(uid) for uid in dict.fromkeys((self._places.uid, *self._config.operators, *users))
             ],
             log_folder=str(self._places.logs),
+            journal=(str(self._places.journal), self.boot, self._config.durability),
             on_router=self._new_router,
             on_logger=self._processes.outputs.connect,
+            on_journal=self._journaling.connect,
             on_gone=self._system_process_gone,
             tell=lambda event: self._system_decider.tell(event),
         )
@@ -155,8 +191,9 @@ class Host:
             do.Ask: self._processes.ask,
             do.Terminate: self._processes.terminate,
             do.Kill: self._processes.kill,
+            do.Interrupt: self._interrupting.interrupt,
             do.Freeze: self._processes.freeze,
-            do.Thaw: self._processes.thaw,
+            do.Thaw: self._thaw,
             do.Adopt: self._adopt,
             do.SetTimer: self._timers.set,
             do.CancelTimer: self._timers.cancel,
@@ -171,7 +208,8 @@ class Host:
             do.Ask: self._system.ask,
             do.Terminate: self._system.terminate,
             do.Kill: self._system.kill,
-            **dict.fromkeys((do.Freeze, do.Thaw, do.Adopt), lambda effect: None),  # nobody asks that of them
+            # nobody asks that of them
+            **dict.fromkeys((do.Interrupt, do.Freeze, do.Thaw, do.Adopt), lambda effect: None),
             do.SetTimer: self._system_timers.set,
             do.CancelTimer: self._system_timers.cancel,
             do.Record: self._system_record,
@@ -193,7 +231,11 @@ class Host:
         self._record("host.containment", "/", text=f"containment {tier}, {wall}", tier=tier)
         await self._launcher.start()
         self._giving_way.start()
+        self._memory_watch.start(self._containment)
+        for text in unheld.warnings(self._config.tree, self._containment.means):
+            self._record("host.limit_unheld", "/", text=text)
         self._system_decider.tell(on.Boot())
+        self._journaling.began(self._config.tree, self._seed, asyncio.get_running_loop().time())
         self._decider.tell(on.Boot())
         system_failed = asyncio.ensure_future(self._system_failed())
         reason = await self._ended
@@ -224,12 +266,14 @@ class Host:
                 await self._launcher.close()
         for close in (
             self._giving_way.close,
+            self._memory_watch.close,
             self._processes.close,
             self._timers.close,
             self._system_timers.close,
             self._dialogs.close,
             self._wishes.close,
             self._operators.close,
+            self._journaling.close,
             self._births.close,
             self._containment.close,
             self._places.remove_sockets,
@@ -274,10 +318,20 @@ class Host:
     def _sweep(self) -> None:
         marker, name = os.environ["AGENTHOST_HOST"], _ground_name(self._places)
         mode: Any = "kill" if self._config.strays == "end" else "report"
-        for stray in sweep.sweep(name, self.boot, marker, births.read(str(self._places.births)), mode):
+        found = sweep.sweep(name, self.boot, marker, births.read(str(self._places.births)), mode)
+        for stray in found:
             self._record("host.stray", stray.path or "/", text=stray.text, ended=stray.ended)
+        self._strays = [stray for stray in found if not stray.ended]
 
     # ---- the host's own processes
+
+    def _endpoint(self, uid: int) -> tuple[str, int, tuple[int, ...]]:
+        return str(self._places.control_socket(uid)), uid, tuple({uid, 0, self._places.uid})
+
+    def _new_user(self, uid: int) -> None:
+        """The router gets its sockets when it begins; a new one costs milliseconds and no message that must arrive."""
+        self._system.endpoints.append(self._endpoint(uid))
+        self._system_decider.tell(on.Command(1, "restart", system.ROUTER, f"the host: agents of uid {uid}"))
 
     def _new_router(self, link: socket.socket) -> None:
         self._drop_router()
@@ -296,6 +350,8 @@ class Host:
     def _system_process_gone(self, path: str) -> None:
         if path == system.ROUTER:
             self._drop_router()
+        elif path == system.JOURNAL:
+            self._journaling.disconnect()
         else:
             self._processes.outputs.disconnect()
 
@@ -311,10 +367,17 @@ class Host:
         """Operations are numbered up for operators, down for agents."""
         (self._operators if effect.op >= 0 else self._wishes).answered(effect)
 
+    def _thaw(self, effect: do.Thaw) -> None:
+        self._processes.thaw(effect)
+        self._interrupting.thawed(effect.n)
+
     def _adopt(self, effect: do.Adopt) -> None:
+        incarnation = self._processes.by_n.get(effect.n)
+        turn_s = getattr(incarnation.birth, "turn_s", None) if incarnation is not None else None
         self._processes.adopt(effect)
-        if (incarnation := self._processes.by_n.get(effect.n)) is not None:
+        if incarnation is not None:
             self._wishes.groups.joined(incarnation)
+            self._interrupting.adopted(effect.n, turn_s)
 
     # ---- what parts ask of the whole
 
@@ -343,6 +406,9 @@ class Host:
     def _record(self, name: str, path: str, **fields: Any) -> None:
         if name == "agent.ready":
             fields |= self._ready_facts(path)
+            if (incarnation := self._present(path)) is not None and self._processes.liveness is not None:
+                self._processes.liveness.begin(incarnation)
+                self._journaling.is_up(incarnation)
         if "incarnation" in fields:
             fields["incarnation"] = f"{self.boot}.{fields['incarnation']}"
         self._chronicle.add(name, path, fields)
@@ -387,13 +453,17 @@ class Host:
             "logs": str(self._places.logs),
             "state": "halting" if self._halting else "ready" if self._is_ready else "starting",
             "events": self._chronicle.last_offset,
+            "strays": portrait.strays(self._strays),
+            "journal": self._journaling.trouble or "well",
+            "database": str(self._places.journal),
         }
 
     def own_processes(self) -> list[dict[str, Any]]:
         return portrait.own_processes(self._status, self._system, self._launcher, self.describe())
 
     def doctor(self) -> list[dict[str, Any]]:
-        return portrait.walls(self._guard, self._containment)
+        walls = portrait.walls(self._guard, self._containment)
+        return [*walls, portrait.journal(self._journaling), *portrait.of_strays(self._strays)]
 
     def counters(self) -> dict[str, int]:
         router = {f"router.{name}": value for name, value in self._router_counters.items()}

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from agenthost.containment.cell import Cell
 from agenthost.core.birth import AgentBirth, ProgramBirth
 from agenthost.core.reason import Reason
+from agenthost.host.private_values import NOTHING, Private
+from agenthost.host.turns import TurnInHand
 from agenthost.launch.launcher import Born
 from agenthost.protocol.birth import Ended
-from agenthost.protocol.control import Failed, Ignore, Ready
+from agenthost.protocol.control import Down, Failed, Ignore, Ready
 
 
 @dataclass(slots=True, eq=False)
@@ -48,8 +50,16 @@ class Incarnation:
     """The program's exec has succeeded."""
     reported: Ended | None = None
     """How the agent below a cell's init ended."""
+    code: int | None = None
+    signal: int | None = None
+    """What its main process ended with, or by."""
+    untold: Reason | None = None
+    """Why it has ended, if who monitors it hears of that when its cell is empty."""
+    ended_as: Reason | None = None
+    """The host's verdict on why its main process has ended."""
     start_error: Reason | None = None
     """What it said itself of why it did not come up."""
+    turn: TurnInHand = field(default_factory=TurnInHand)
     beat_at: float | None = None
     """The last beat of the turn in hand; None between turns and in short ones."""
     doubt: int | None = None
@@ -67,6 +77,30 @@ class Incarnation:
     excused_at: float = 0.0
     """When it was last made to give way, found starved, or thawed: its silence until then is our doing."""
     frozen: bool = False
+    private: Private = field(default=NOTHING, repr=False)
+    """What only it may know, kept as long as checks of its liveness need it."""
+    says: str = ""
+    """How it is, in its own words (STATUS of sd_notify(3))."""
+    sign_at: float = 0.0
+    """When it last said that it lives (WATCHDOG=1)."""
+    is_leaving: bool = False
+    """It said that it is about to end by itself (STOPPING=1)."""
+
+    @property
+    def is_tool(self) -> bool:
+        return isinstance(self.birth, ProgramBirth) and self.birth.streams > 0
+
+    def down(self, id: int, reason: Reason) -> Down:
+        """What is told of its end to those who wait for it."""
+        return Down(
+            id=id,
+            path=self.path,
+            inc=self.name,
+            reason=reason.words(),
+            well=reason.well,
+            code=self.code,
+            signal=self.signal,
+        )
 
     def silence_left_s(self, spoke_at: float, silence_s: float) -> float:
         """How long it may still be silent, having last spoken then; 0 or less is too long."""

@@ -27,6 +27,8 @@ class Asking:
     callee: int
     """Incarnation number."""
     ticket: bytes
+    uid: int = 0
+    """Whose process asks."""
 
 
 class Lookups:
@@ -38,8 +40,8 @@ class Lookups:
         self._heard_by: dict[bytes, set[int]] = {}
         """The same from the other side."""
 
-    def begin(self, peer: bytes, id: int, callee: int) -> Asking:
-        asking = Asking(peer, id, callee, os.urandom(16))
+    def begin(self, peer: bytes, id: int, callee: int, uid: int) -> Asking:
+        asking = Asking(peer, id, callee, os.urandom(16), uid)
         self._open[asking.ticket] = self._by_question[peer, id] = asking
         return asking
 

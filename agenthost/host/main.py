@@ -16,10 +16,14 @@ import sys
 
 from agenthost import kernel
 from agenthost.config.load import load
+from agenthost.config.users import users_of
 from agenthost.errors import AgenthostError
 from agenthost.host.guard import Guard
 from agenthost.host.host import Host
 from agenthost.transport.places import Places
+
+OOM_SCORE = -900
+"""Where it may be had: all that runs below can be ended and started again, and who does that must live."""
 
 
 def main() -> None:
@@ -29,9 +33,12 @@ def main() -> None:
     parser.add_argument("--quiet", action="store_true")
     arguments = parser.parse_args()
     kernel.set_process_name("ah-host")
+    kernel.try_set_oom_score(OOM_SCORE)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the guardian hears the signals and says what to do
     guard, status = Guard(), 1
+    if guard.lifted:
+        kernel.try_share_priority()
     kernel.claim_descriptors()
     try:
         status = asyncio.run(_run(arguments, guard))
@@ -50,7 +57,7 @@ async def _run(arguments: argparse.Namespace, guard: Guard) -> int:
     if arguments.name:
         config = dataclasses.replace(config, name=arguments.name)
     places = Places(config.name)
-    places.create(config.operators)
+    places.create((*config.operators, *users_of(config.tree)))
     host = Host(config, places, guard, file_name=file_name, quiet=arguments.quiet)
     gc.freeze()
     return await host.run()

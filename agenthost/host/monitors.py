@@ -17,7 +17,6 @@ from agenthost.errors import Overloaded
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.repeating import Repeating
 from agenthost.protocol.codec import encode
-from agenthost.protocol.control import Down
 
 UNSEEN = 10_000
 """Downs that one agent has not answered; then it may monitor nobody else."""
@@ -75,13 +74,7 @@ class Monitors:
         for n in self._of.pop(incarnation.n, ()):
             hearer = self._hearers[n]
             hearer.of.discard(incarnation.n)
-            down = Down(
-                id=next(self.ids),
-                path=incarnation.path,
-                inc=incarnation.name,
-                reason=reason.words(),
-                well=reason.well,
-            )
+            down = incarnation.down(next(self.ids), reason)
             hearer.told[incarnation.name] = (down.id, encode(down))
             self._say(hearer, incarnation.name)
             if hearer.who.peer is not None:

@@ -38,6 +38,8 @@ class Narration:
         self._note(record)
         if record.name in _HIDDEN or (self._halting and record.name in _HIDDEN_AT_THE_END):
             return
+        if record.fields.get("of_turn") and record.name != "agent.stuck":
+            return  # tools come and go by the hundred, and their agents judge how they ended
         if record.name == "agent.asked" and self._commanded == record.path:
             return  # the command was told, and its end will be
         if record.name == "supervisor.ended" and record.path == "/":
@@ -69,6 +71,7 @@ class Narration:
         return (
             record.name == "agent.exited"
             and not record.fields.get("trace")
+            and not record.fields.get("of_turn")
             and str(record.fields.get("reason", "")).startswith(_CRASHES)
         )
 
@@ -80,7 +83,7 @@ class Narration:
                 self._alive.discard(record.path)
             case "host.halting":
                 self._halting = True
-        if record.name.startswith("command."):
+        if record.name in ("command.stop", "command.restart"):
             self._commanded = record.path
         elif record.path == self._commanded and record.name == "agent.ended":
             self._commanded = ""

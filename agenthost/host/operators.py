@@ -16,10 +16,11 @@ from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth
 from agenthost.core.tree import State, Supervisor, Worker
 from agenthost.core.view import shown
-from agenthost.errors import AgenthostError, TimedOut, UsageError, from_wire
+from agenthost.errors import AgenthostError, TimedOut, UnknownName, UsageError, from_wire
 from agenthost.host.chronicle import Chronicle
 from agenthost.host.following import Following, Question
 from agenthost.host.incarnation import Incarnation
+from agenthost.host.journaling import Journaling
 from agenthost.host.reloading import Reloading
 from agenthost.host.status import Status
 from agenthost.protocol import operations as ask
@@ -28,6 +29,11 @@ from agenthost.protocol.control import Refused, Request, Response
 
 REMEMBERED, REMEMBERED_BYTES = 4096, 4096
 """Answers kept in case they were lost, and how long they may be: longer ones only looked, and can look again."""
+
+LETTERS = 100
+"""Dead letters in one answer."""
+BOXES_S = 0.5
+"""How long ``status`` waits for the journal: without it the rest is told."""
 
 
 class HostSelf(Protocol):
@@ -58,12 +64,14 @@ class Operators:
         present: Callable[[str], Incarnation | None],
         chronicle: Chronicle,
         reloading: Reloading,
+        journaling: Journaling,
         refresh: Callable[[AgentBirth], Awaitable[bool]],
         send: Callable[[bytes, bytes], None],
         tell: Callable[[on.Event], None],
     ) -> None:
         self._host, self._state, self._status, self._present = host, state, status, present
         self._refresh = refresh
+        self._journaling = journaling
         self._reloading, self._send, self._tell = reloading, send, tell
         self._answers: OrderedDict[Question, bytes] = OrderedDict()
         self._open: set[Question] = set()
@@ -117,14 +125,13 @@ class Operators:
         match wanted:
             case ask.Ping():
                 self._respond(question, self._host.boot)
-            case ask.Status(paths=paths, members=members):
-                tree = self._status.rows(paths, members=members)
-                self._respond(question, {"host": self._host.describe(), "tree": tree})
+            case ask.Status():
+                self._later(question, self._show(question, wanted))
             case ask.Ps():
                 self._respond(question, self._host.own_processes())
             case ask.Start() | ask.Restart():
                 self._later(question, self._with_present_code(question, wanted, by))
-            case ask.Stop() | ask.Kill() | ask.Freeze() | ask.Thaw():
+            case ask.Stop() | ask.Kill() | ask.Interrupt() | ask.Freeze() | ask.Thaw():
                 self._command(question, wanted, by)
             case ask.Events(start=start, follow=follow):
                 self._events(question, start, follow)
@@ -138,9 +145,47 @@ class Operators:
                 self._respond(question, None)
                 self._host.halt(how, by)
             case ask.Doctor():
-                self._respond(question, self._host.doctor())
+                self._later(question, self._examine(question))
             case ask.Counters():
                 self._respond(question, self._host.counters())
+            case ask.Send(path=path, body=body, key=key):
+                sender = f"client:{by.removeprefix('uid ')}"
+                work = self._journaling.send(sender, "/" + path.strip("/"), body, key)
+                self._later(question, self._answer_with(question, work))
+            case ask.Letters(prefix=prefix, after=after, limit=limit):
+                args = {"prefix": prefix, "after": after, "limit": min(limit, LETTERS)}
+                self._later(question, self._answer_with(question, self._journaling.ask("letters", args)))
+            case ask.Letter(message=message):
+                self._later(question, self._letter(question, message))
+            case ask.Requeue(message=message) | ask.Drop(message=message):
+                args = {"message": message, "by": f"by {by}"}
+                verb = type(wanted).__name__.lower()
+                self._later(question, self._answer_with(question, self._journaling.ask(verb, args)))
+            case ask.Journal(what=what):
+                self._later(question, self._answer_with(question, self._journaling.ask(what)))
+
+    # ---- mail
+
+    async def _show(self, question: Question, wanted: ask.Status) -> None:
+        tree = self._status.rows(wanted.paths, members=wanted.members)
+        boxes = await self._journaling.mailboxes(BOXES_S)
+        for row in tree:
+            if row["kind"] == "worker":
+                row["mailbox"] = None if boxes is None else boxes.get(row["path"], 0)
+        self._respond(question, {"host": self._host.describe(), "tree": tree})
+
+    async def _examine(self, question: Question) -> None:
+        await self._journaling.mailboxes(BOXES_S)  # whether it answers shows in what is said of it
+        self._respond(question, self._host.doctor())
+
+    async def _letter(self, question: Question, message: int) -> None:
+        found = await self._journaling.ask("letter", {"message": message})
+        if found is None:
+            raise UnknownName(f"cannot show message {message}: there is none")
+        self._respond(question, found)
+
+    async def _answer_with(self, question: Question, work: Awaitable[Any]) -> None:
+        self._respond(question, await work)
 
     async def _with_present_code(self, question: Question, wanted: ask.Start | ask.Restart, by: str) -> None:
         """By hand means: with the code that is there now. If it does not import, the old goes on running."""

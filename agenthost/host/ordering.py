@@ -4,39 +4,80 @@ from __future__ import annotations
 
 import os
 import resource
+from dataclasses import replace
 
+from agenthost.containment.cell import CellOrder, Containment
+from agenthost.containment.means import BY_RLIMIT, Means
 from agenthost.core.birth import AgentBirth, Limits, ProgramBirth
+from agenthost.host.doors import Doors
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.outputs import WriteEnds
+from agenthost.host.private_values import NOTHING, Private
+from agenthost.host.pseudo_terminal import FOREIGN, TERM
+from agenthost.host.signs import NO_MARKS, Marks
+from agenthost.launch.account import Account, account_of
 from agenthost.launch.launcher import Order, Program, Release, Rlimits
 from agenthost.protocol.birth import Certificate
 
 BEAT_S, GROUP_BEAT_S = 1.0, 0.05
+BEATS_PER_TURN = 4
+"""At least, in a turn that takes as long as it may: the host's clock of a turn begins with the first."""
 
 
-def make_order(incarnation: Incarnation, ends: WriteEnds, tier: str, endpoint: str, data_folder: str) -> Order:
-    """``endpoint`` is the control plane's, ``data_folder`` where the agent may bind its data socket."""
-    wanted = incarnation.birth
+def make_order(
+    incarnation: Incarnation,
+    ends: WriteEnds,
+    containment: Containment,
+    doors: Doors,
+    private: Private = NOTHING,
+    marks: Marks = NO_MARKS,
+) -> Order:
+    """``StartFailed``: its user has no account."""
+    wanted, tier = incarnation.birth, containment.tier
+    endpoint, data_folder = doors.endpoint(wanted.user), doors.data_folder(wanted.user)
     return Order(
         path=incarnation.path,
         incarnation=incarnation.name,
-        cell=incarnation.cell.order(),
+        cell=_cell_order(incarnation, tier),
         stdout=ends.stdout,
         stderr=ends.stderr,
-        rlimits=_rlimits(wanted.limits, by_process=tier != "cgroup"),
-        # Where only the births file finds strays, it is written before foreign code runs.
-        hold=tier == "walk",
+        rlimits=_rlimits(wanted.limits, containment.means),
+        hold=is_held(wanted, tier),
         release=release_of(wanted) if isinstance(wanted, AgentBirth) else None,
         certificate=(
             _certificate(incarnation, wanted, endpoint, data_folder) if isinstance(wanted, AgentBirth) else None
         ),
         program=_program(wanted) if isinstance(wanted, ProgramBirth) else None,
+        no_new_privileges=wanted.no_new_privileges,
+        stdin=ends.stdin,
+        private=_private(wanted, private, marks),
+        files=private.files,
+        terminal=isinstance(wanted, ProgramBirth) and wanted.pty,
+        ready=marks.ready,
     )
 
 
+def is_held(wanted: AgentBirth | ProgramBirth, tier: str) -> bool:
+    """Whether it waits until the host has put it where it belongs, before foreign code runs: where only the births file
+    finds strays; and where another user's zygote may not give birth into a cgroup."""
+    return tier == "walk" or (tier == "cgroup" and isinstance(wanted, AgentBirth) and wanted.user is not None)
+
+
+def _cell_order(incarnation: Incarnation, tier: str) -> CellOrder:
+    """What the zygote of another user cannot do as root would, is done by the host, or with a user namespace."""
+    order = incarnation.cell.order()
+    if incarnation.birth.user is None or not isinstance(incarnation.birth, AgentBirth):
+        return order
+    if tier == "cgroup":
+        return replace(order, cgroup_fd=None, join=())
+    return replace(order, new_user_namespace=order.new_pid_namespace)
+
+
 def release_of(wanted: AgentBirth) -> Release:
+    """``StartFailed``: its user has no account."""
     module = wanted.agent.rpartition(":")[0]
-    return Release((module,), wanted.search_path, wanted.env, wanted.cwd)
+    account = None if wanted.user is None else account_of(wanted.user)
+    return Release((module,), wanted.search_path, wanted.env, wanted.cwd, account)
 
 
 def awaited_line(wanted: AgentBirth | ProgramBirth) -> str:
@@ -55,26 +96,53 @@ def _certificate(incarnation: Incarnation, wanted: AgentBirth, endpoint: str, da
         agent=wanted.agent,
         args=wanted.args,
         code=wanted.code,
-        # who sends to a group wants the least busy: that must be known early
-        beat_s=GROUP_BEAT_S if wanted.group else BEAT_S,
+        reap=wanted.reap,
+        beat_s=beat_s_of(wanted),
     )
 
 
+def beat_s_of(wanted: AgentBirth) -> float:
+    """How often it beats in a turn."""
+    if wanted.group:
+        return GROUP_BEAT_S  # who sends to a group wants the least busy: that must be known early
+    return BEAT_S if wanted.turn_s is None else min(BEAT_S, max(GROUP_BEAT_S, wanted.turn_s / BEATS_PER_TURN))
+
+
+def _private(wanted: AgentBirth | ProgramBirth, private: Private, marks: Marks) -> tuple[tuple[bytes, bytes], ...]:
+    """What its zygote never has. ``env`` of the config is above its env files, and below all else."""
+    said = dict(wanted.env)
+    below = [(name, value) for name, value in private.env if name not in said]
+    return tuple((os.fsencode(name), os.fsencode(value)) for name, value in (*below, *marks.env)) + private.secrets
+
+
 def _program(wanted: ProgramBirth) -> Program:
-    """Variables of the host that are not UTF-8 are left out: they cannot be written down in an order."""
+    account = None if wanted.user is None else account_of(wanted.user)
+    if wanted.streams:  # its owner gives it its environment
+        return Program(wanted.argv, (), wanted.cwd, account)
+    env = host_environment(account)
+    if wanted.pty:
+        env = {name: value for name, value in env.items() if name not in FOREIGN} | {"TERM": TERM}
+    return Program(wanted.argv, tuple(sorted((env | dict(wanted.env)).items())), wanted.cwd, account)
+
+
+def host_environment(account: Account | None) -> dict[str, str]:
+    """The host's own, as a program of that user gets it. Variables that are not UTF-8 are left out: they cannot be
+    written down in an order."""
     ours = {name: value for name, value in os.environ.items() if _is_text(name) and _is_text(value)}
-    return Program(wanted.argv, tuple(sorted((ours | dict(wanted.env)).items())), wanted.cwd)
+    return ours if account is None else account.environment(ours)
 
 
 def _is_text(value: str) -> bool:
     return value.isascii() or not any("\ud800" <= mark <= "\udfff" for mark in value)
 
 
-def _rlimits(limits: Limits, *, by_process: bool) -> Rlimits:
-    """The floor that needs no cgroups. ``by_process``: memory and processes too, for want of anything better."""
+def _rlimits(limits: Limits, means: Means) -> Rlimits:
+    """The floor that needs no cgroups; memory and processes too, for want of anything better."""
     wishes = [(resource.RLIMIT_NOFILE, limits.open_files), (resource.RLIMIT_FSIZE, limits.file_size_bytes)]
-    if by_process:
-        wishes += [(resource.RLIMIT_DATA, limits.memory_bytes), (resource.RLIMIT_NPROC, limits.processes)]
+    if means["memory"].by == BY_RLIMIT:
+        wishes.append((resource.RLIMIT_DATA, limits.memory_bytes))
+    if means["processes"].by == BY_RLIMIT:
+        wishes.append((resource.RLIMIT_NPROC, limits.processes))
     values = []
     for number, wanted in wishes:
         if wanted is not None:

@@ -9,14 +9,15 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from agenthost.containment.cell import Cell
+from agenthost.containment.means import Means, set_limits
 from agenthost.core import view
-from agenthost.core.birth import AgentBirth
+from agenthost.core.birth import AgentBirth, Limits
 from agenthost.core.tree import State, Worker
 from agenthost.host.incarnation import Incarnation
 
 
 class Status:
-    """``present(path)`` is the incarnation that runs now; ``clock`` is the core's."""
+    """``present(path)`` is the incarnation that runs now; ``clock`` is the core's; ``had`` is what holds limits."""
 
     def __init__(
         self,
@@ -24,8 +25,10 @@ class Status:
         present: Callable[[str], Incarnation | None],
         clock: Callable[[], float],
         outer_proc: int | None,
+        had: Means,
     ) -> None:
         self._state, self._present, self._clock, self._outer_proc = state, present, clock, outer_proc
+        self._had = had
 
     def rows(self, patterns: list[str], *, members: bool = False) -> list[dict[str, Any]]:
         """One dictionary a node, in start order, depth first; ``members`` adds each cell's processes."""
@@ -78,10 +81,14 @@ class Status:
             found["incarnation"] = incarnation.name
             found["pid"] = self.pid(incarnation)
             found["code"] = (incarnation.born.code if incarnation.born else "") or None
-            found["cell"] = _cell(incarnation.cell)
+            found["user"] = incarnation.birth.user
+            found["cell"] = _cell(incarnation.cell, incarnation.birth.limits, self._had)
             found["flags"] = ["busy"] if incarnation.beat_at is not None else []
             found["flags"] += ["computing"] if incarnation.computing else []
+            found["flags"] += ["interrupting"] if node.interruption is not None else []
             found["flags"] += ["frozen"] if row.frozen else []
+            if incarnation.says:
+                found["says"] = incarnation.says
             if members:
                 found["members"] = list(self._processes(incarnation))
         return found
@@ -121,13 +128,14 @@ class Status:
             yield {"pid": self.seen_outside(pid), "name": name.decode("utf-8", "replace"), "command": command}
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
+def _cell(cell: Cell, limits: Limits, had: Means) -> dict[str, Any]:
     usage = cell.usage()
     return {
         "tier": cell.tier,
         "processes": usage.processes,
         "memory_bytes": usage.memory_bytes,
         "cpu_s": round(usage.cpu_s, 3) if usage.cpu_s is not None else None,
+        "limits": {limit: had[limit].by for limit in set_limits(limits)},
     }
 
 

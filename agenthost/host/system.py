@@ -1,7 +1,8 @@
-"""The host's own processes, the router and the logger: supervised by the same core, in a tree of their own.
+"""The host's own processes, router, logger and journal: supervised by the same core, in a tree of their own.
 
 Their end is noticed by pidfd like anybody's; each new incarnation gets a new link. They hold nothing that a restart
-would lose, so they are restarted at once, and if that does not help the host ends and its guardian starts it anew.
+would lose, so they are restarted at once, and if that does not help the host ends and its guardian starts it anew. Not
+so the journal: agents that use nothing durable go on without it for ever, so it has a supervisor of its own.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agenthost.config.model import Durability
 from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.reason import Reason, from_wait
 from agenthost.core.spec import Backoff, Shutdown, SupervisorSpec, WorkerSpec
 from agenthost.core.tree import State
+from agenthost.journal import start as journal
 from agenthost.launch.spawn import spawn
 from agenthost.observe import logger
 from agenthost.transport import router
 
 PREFIX = "/.system"
-ROUTER, LOGGER = f"{PREFIX}/router", f"{PREFIX}/logger"
+ROUTER, LOGGER, JOURNAL = f"{PREFIX}/router", f"{PREFIX}/logger", f"{PREFIX}/journal/writer"
 
 _BACKOFF = Backoff(initial_s=0.05, max_s=1.0, calm_s=5.0)
 _STOP = Shutdown(2.0)
@@ -34,6 +37,12 @@ SPEC = SupervisorSpec(
     (
         WorkerSpec("logger", shutdown=_STOP, backoff=_BACKOFF),
         WorkerSpec("router", shutdown=_STOP, backoff=_BACKOFF),
+        SupervisorSpec(
+            "journal",
+            (WorkerSpec("writer", shutdown=_STOP, backoff=Backoff(initial_s=0.05, max_s=0.5, calm_s=5.0)),),
+            intensity=1_000_000,
+            period_s=1.0,
+        ),
     ),
     intensity=20,
     period_s=60.0,
@@ -50,20 +59,24 @@ class _Running:
 
 
 class System:
-    """``on_router(link)`` and ``on_logger(link)`` take the host's end of a fresh link; ``on_gone(path)`` loses it."""
+    """``on_router(link)`` and ``on_logger(link)`` take the host's end of a fresh link, ``on_journal(link, doors)`` two;
+    ``on_gone(path)`` loses it. ``journal`` is (database, boot, durability)."""
 
     def __init__(
         self,
         *,
         endpoints: list[tuple[str, int, tuple[int, ...]]],
         log_folder: str,
+        journal: tuple[str, int, Durability],
         on_router: Callable[[socket.socket], None],
         on_logger: Callable[[socket.socket], None],
+        on_journal: Callable[[socket.socket, socket.socket], None],
         on_gone: Callable[[str], None],
         tell: Callable[[on.Event], None],
     ) -> None:
-        self._endpoints, self._log_folder = endpoints, log_folder
+        self.endpoints, self._log_folder = endpoints, log_folder
         self._on_router, self._on_logger, self._on_gone, self._tell = on_router, on_logger, on_gone, tell
+        self._journal, self._on_journal = journal, on_journal
         self._running: dict[int, _Running] = {}
 
     def new_state(self, seed: int) -> State:
@@ -77,29 +90,39 @@ class System:
 
     def router_heard(self) -> None:
         """The router has bound its sockets: it spoke."""
-        for one in self._running.values():
+        for one in list(self._running.values()):  # its readiness may give birth to the next
             if one.path == ROUTER:
                 self._tell(on.Ready(one.path, one.n))
 
     # ---- effects
 
     def birth(self, effect: do.Birth) -> None:
-        kind = socket.SOCK_STREAM if effect.path == ROUTER else socket.SOCK_SEQPACKET
+        kind = socket.SOCK_SEQPACKET if effect.path == LOGGER else socket.SOCK_STREAM
         ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+        our_doors, their_doors = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             if effect.path == ROUTER:
-                pid, pidfd = spawn(router.main, (theirs, self._endpoints), name="ah-router")
+                pid, pidfd = spawn(router.main, (theirs, self.endpoints), name="ah-router")
+            elif effect.path == JOURNAL:
+                pid, pidfd = spawn(journal.start, (theirs, their_doors, *self._journal), name="ah-journal")
             else:
                 pid, pidfd = spawn(logger.main, (theirs, self._log_folder), name="ah-logger")
         except OSError as error:
             ours.close()
+            our_doors.close()
             self._tell(on.Exited(effect.path, effect.n, Reason("start_failed", text=str(error))))
             self._tell(on.Emptied(effect.path, effect.n))
             return
         finally:
             theirs.close()
+            their_doors.close()
         one = self._running[effect.n] = _Running(effect.path, effect.n, pid, pidfd, time.time())
         asyncio.get_running_loop().add_reader(pidfd, self._died, one)
+        if effect.path == JOURNAL:
+            self._on_journal(ours, our_doors)
+            self._tell(on.Ready(effect.path, effect.n))
+            return
+        our_doors.close()
         if effect.path == ROUTER:
             self._on_router(ours)
         else:

@@ -30,6 +30,10 @@ _ALWAYS = frozenset({"host.halting", "host.hurrying", "host.ended"})
 """Told also with ``quiet``: whoever pressed Ctrl-C waits for an answer."""
 
 
+_OF_TOOLS = frozenset({"agent.exited", "agent.stuck"})
+"""A turn may run hundreds; they are known by how they ended."""
+
+
 class Terminal:
     """``quiet``: warnings and errors only. ``logs`` is where the last lines of a crashed agent are found."""
 
@@ -70,6 +74,8 @@ class Terminal:
                 return  # closed, or gone
 
     def _is_wanted(self, record: Record) -> bool:
+        if record.fields.get("of_turn") and record.name not in _OF_TOOLS:
+            return False
         return not self._quiet or record.level in ("error", "warning") or record.name in _ALWAYS
 
     def _plain(self, record: Record) -> None:

@@ -15,11 +15,13 @@ from agenthost.core import events as on
 from agenthost.core.life import Life
 from agenthost.core.reason import Reason
 from agenthost.core.tree import State, Supervisor, Worker
-from agenthost.errors import AgenthostError
+from agenthost.errors import AgenthostError, NotRunning
 from agenthost.host.children import Children
 from agenthost.host.groups import Groups
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.monitors import Monitors
+from agenthost.host.reaping import Reaping
+from agenthost.host.streams import Streams
 from agenthost.protocol import wishes as wish
 from agenthost.protocol.codec import encode
 from agenthost.protocol.control import Refused, Request, Response
@@ -44,7 +46,7 @@ class _Asker:
 
 
 class Wishes:
-    """``send(peer, frame)`` says, ``tell`` reaches the core."""
+    """``send(peer, frame)`` says, ``tell`` reaches the core. ``streams`` are those that come over birth sockets."""
 
     def __init__(
         self,
@@ -54,12 +56,16 @@ class Wishes:
         present: Callable[[str], Incarnation | None],
         send: Callable[[bytes, bytes], None],
         tell: Callable[[on.Event], None],
+        streams: Streams | None = None,
     ) -> None:
         self._state, self._present, self._send = state, present, send
+        self._streams = streams or Streams()
         self.children = Children(state=state, folder=folder, present=present, tell=tell)
         self.monitors = Monitors(send)
         self.groups = Groups(self._is_ready)
         self._askers: dict[int, _Asker] = {}
+        self._waiting: dict[tuple[int, str], int] = {}
+        """Tools whose streams have not come: (number of the asker, path) to the number of the streams."""
 
     def asked(self, incarnation: Incarnation, request: Request) -> None:
         """By one that is welcome, so it has a peer."""
@@ -85,6 +91,8 @@ class Wishes:
     def ended(self, incarnation: Incarnation, reason: Reason) -> set[bytes]:
         """The peers that were told because they monitor it."""
         self._askers.pop(incarnation.n, None)
+        for key in [key for key in self._waiting if key[0] == incarnation.n]:
+            del self._waiting[key]
         self.groups.ended(incarnation)
         return self.monitors.ended(incarnation, reason)
 
@@ -102,8 +110,16 @@ class Wishes:
                 self.children.begin(incarnation, wanted, lambda outcome: self._begun(incarnation, id, outcome))
             case wish.Begin():
                 self.children.begin(incarnation, wanted, lambda outcome: self._answer(incarnation, id, outcome))
+            case wish.Run():
+                self._run(incarnation, id, wanted)
+            case wish.Reap():
+                self._reap(incarnation, id)
             case wish.End():
+                if (number := self._waiting.get((incarnation.n, wanted.path))) is not None:
+                    self._streams.give_up(incarnation.n, number, NotRunning(f"{wanted.path} was ended before it began"))
                 self.children.end(incarnation, wanted, lambda outcome: self._answer(incarnation, id, outcome))
+            case wish.Interrupt():
+                self.children.interrupt(incarnation, wanted, lambda outcome: self._answer(incarnation, id, outcome))
             case wish.Monitor(path=path):
                 self._monitor(incarnation, id, path)
             case wish.Forget(incarnation=whom):
@@ -117,16 +133,51 @@ class Wishes:
         """It is up, or is not: what ends it from here on is told, after the answer."""
         whom = self._present(outcome["path"]) if isinstance(outcome, dict) else None
         asker = self._askers.get(who.n)
-        if isinstance(outcome, dict) and (whom is None or whom.exited):
+        if isinstance(outcome, dict) and (whom is None or (whom.exited and not whom.is_tool)):
             node = self._state.nodes.get(outcome["path"])
             if not isinstance(node, Supervisor):
                 reason = node.reason if node is not None else None
                 words = reason.words() if reason else f"not running: {self._why_not(outcome['path'])}"
                 outcome |= {"reason": words, "well": reason is not None and reason.well}
+                if whom is not None:
+                    outcome |= {"code": whom.code, "signal": whom.signal}
         elif whom is not None and asker is not None:
             self.monitors.begin(who, whom)
             asker.monitored[id] = whom.name
         self._answer(who, id, outcome)
+
+    def _run(self, who: Incarnation, id: int, wanted: wish.Run) -> None:
+        """When its streams are here."""
+        streams, path = self._streams, f"{who.path}/{wanted.name}"
+
+        def over(outcome: Any) -> None:
+            self._waiting.pop((who.n, path), None)
+            self._begun(who, id, outcome)
+
+        def begin(number: int) -> None:
+            self._waiting.pop((who.n, path), None)
+            streams.equip(number, wanted.env)
+
+            def done(outcome: dict[str, Any] | AgenthostError) -> None:
+                streams.drop(number)  # whoever was born has taken them
+                over(outcome)
+
+            try:
+                self.monitors.check(who, wanted.name)
+                self.children.run(who, wanted, number, done)
+            except Exception as error:  # as in asked(): its streams may come later than it does
+                done(error if isinstance(error, AgenthostError) else AgenthostError(f"{type(error).__name__}: {error}"))
+
+        self._waiting[who.n, path] = wanted.streams
+        try:
+            streams.want(who.n, wanted.streams, begin, over, wanted.name)
+        except AgenthostError:
+            del self._waiting[who.n, path]
+            raise
+
+    def _reap(self, who: Incarnation, id: int) -> None:
+        reaping = Reaping(who, lambda outcome: self._answer(who, id, outcome))
+        reaping.look()
 
     def _monitor(self, who: Incarnation, id: int, path: str) -> None:
         whom = self._present(path)

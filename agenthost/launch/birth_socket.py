@@ -5,9 +5,12 @@ from __future__ import annotations
 import socket
 import struct
 
+from agenthost.launch import unwanted
+
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 _SCM_CREDENTIALS = 0x02
-_SPACE = socket.CMSG_SPACE(_CREDENTIALS.size)
+_NUMBER = struct.Struct("i")
+_SPACE = socket.CMSG_SPACE(_CREDENTIALS.size) + unwanted.SPACE
 PACKET_BYTES = 64 * 1024
 
 
@@ -19,18 +22,24 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return host, process
 
 
-def receive(sock: socket.socket) -> tuple[bytes, int | None]:
+def receive(sock: socket.socket, descriptors: list[int] | None = None) -> tuple[bytes, int | None]:
     """One packet and its sender's pid as seen from here. ``(b"", None)`` at the end; ``BlockingIOError`` if none waits.
 
-    Descriptors sent along are not accepted: the kernel drops them, for there is room only for the credentials.
+    Descriptors sent along are put into ``descriptors``, close-on-exec, also with an empty packet; without that list
+    they are closed.
     """
     try:
         data, ancillary, _, _ = sock.recvmsg(PACKET_BYTES, _SPACE, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:  # told once, before what still waits: the process ended with packets of ours unread
         data, ancillary, _, _ = sock.recvmsg(PACKET_BYTES, _SPACE, socket.MSG_CMSG_CLOEXEC)
-    if not data:
-        return b"", None
+    pid, came = None, []
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == _SCM_CREDENTIALS:
-            return data, int(_CREDENTIALS.unpack(content[: _CREDENTIALS.size])[0])
-    return data, None
+            pid = int(_CREDENTIALS.unpack(content[: _CREDENTIALS.size])[0])
+        elif level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            came += [number for (number,) in _NUMBER.iter_unpack(content[: len(content) // 4 * 4])]
+    if descriptors is None:
+        unwanted.let_go(came)
+    else:
+        descriptors += came
+    return (data, pid) if data else (b"", None)

@@ -13,12 +13,13 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import msgspec
 
 from agenthost import kernel
+from agenthost.launch.account import become
 from agenthost.launch.inheritance import close_all_but, exit_if_dead
 from agenthost.launch.orders import Body
 from agenthost.protocol import birth
@@ -45,6 +46,10 @@ class Descriptors:
     host: int
     null: int
     kept: frozenset[int] = frozenset()
+    stdin: int | None = None
+    """None: /dev/null."""
+    ready: int | None = None
+    """The end of the pipe that a program writes a line end to."""
 
 
 class _NotBorn(Exception):
@@ -58,6 +63,8 @@ def begin(body: Body, descriptors: Descriptors, runtime: Runtime | None, failed:
     """Never returns. ``failed`` gets a byte if the author's code was not reached; the init of a namespace reads it."""
     status = NOT_BORN_STATUS
     try:
+        if descriptors.ready is not None:
+            descriptors, failed = _number_ready(body.ready_number, descriptors, failed)
         _contain(body, descriptors, failed)
         os.write(descriptors.birth, _HERE)
         if body.hold:
@@ -91,22 +98,65 @@ def _contain(body: Body, descriptors: Descriptors, failed: int | None) -> None:
         for file in body.join:
             _write(file, b"0")
         step = "descriptors"
-        os.dup2(descriptors.null, 0)
+        os.dup2(descriptors.null if descriptors.stdin is None else descriptors.stdin, 0)
         os.dup2(descriptors.stdout, 1)
         os.dup2(descriptors.stderr, 2)
-        close_all_but({0, 1, 2, descriptors.birth, *descriptors.kept, *(() if failed is None else (failed,))})
+        close_all_but(
+            {0, 1, 2, descriptors.birth, descriptors.host, *descriptors.kept, *(() if failed is None else (failed,))}
+        )
+        if body.terminal:
+            step = "terminal"
+            _take_terminal()
         step = "limits"
         for kind, soft, hard in body.rlimits:
             resource.setrlimit(kind, (soft, hard))
+        if body.files:  # imported while we may read Python's files: another user may not
+            from agenthost.launch.files import file_in_memory
+        if body.become is not None:
+            step = "user"
+            become(*body.become)
+            exit_if_dead(descriptors.host)
+        os.close(descriptors.host)
         if body.no_new_privileges:
             kernel.set_no_new_privileges()
         step = "environment"
         os.environ["AGENTHOST_PATH"] = body.path
         os.environ["AGENTHOST_INCARNATION"] = body.incarnation
+        os.environb.update(body.private)
+        for name, content in body.files:
+            os.environ[name] = file_in_memory(name, content)
         kernel.set_process_name(body.path.rsplit("/", 1)[-1] or body.path)
     except (OSError, ValueError) as error:  # setrlimit raises ValueError for what it may not raise
         why = f"cannot contain {body.path} ({step}): {error}"
         raise _NotBorn(step, why, getattr(error, "errno", None) or 0) from None
+
+
+def _number_ready(number: int, descriptors: Descriptors, failed: int | None) -> tuple[Descriptors, int | None]:
+    """Put the readiness pipe where the program looks for it; who stood there moves up."""
+    import fcntl
+
+    def away(descriptor: int) -> int:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, number + 1) if descriptor == number else descriptor
+
+    assert descriptors.ready is not None
+    taken = {
+        name: away(getattr(descriptors, name))
+        for name in ("birth", "stdout", "stderr", "host", "null", "stdin")
+        if getattr(descriptors, name) is not None
+    }
+    failed = None if failed is None else away(failed)
+    if descriptors.ready != number:
+        os.dup2(descriptors.ready, number)
+    os.set_inheritable(number, True)
+    return replace(descriptors, kept=descriptors.kept | {number}, **taken), failed
+
+
+def _take_terminal() -> None:
+    """Stdin, as the controlling terminal of the session that this process leads (tty_ioctl(4))."""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _wait_go(descriptor: int) -> None:
@@ -125,10 +175,13 @@ def _execute(body: Body) -> NoReturn:
     for name in ("AGENTHOST_PATH", "AGENTHOST_INCARNATION", "AGENTHOST_HOST"):
         if name in os.environ:
             env[name] = os.environ[name]
+    for name in (*(os.fsdecode(name) for name, _ in body.private), *(name for name, _ in body.files)):
+        env[name] = os.environ[name]
     try:
         os.chdir(body.cwd)
     except OSError as error:
-        why = f"cannot enter {body.cwd!r}: {error.strerror}; the cwd of {body.path} must exist"
+        by = f" and be open to uid {body.become[0]}" if body.become else ""
+        why = f"cannot enter {body.cwd!r}: {error.strerror}; the cwd of {body.path} must exist{by}"
         raise _NotBorn("cwd", why, error.errno or 0, NOT_RUNNABLE_STATUS) from None
     try:
         os.execvpe(body.argv[0], body.argv, env)
@@ -153,6 +206,7 @@ def _why_not(program: str, error: OSError, env: dict[str, str]) -> str:
 
 def _run(runtime: Runtime, certificate: Certificate, descriptor: int) -> int:
     """The author's code, and what the interpreter does at its end; the zygote's own state is not torn down."""
+    kernel.set_dumpable(True)  # the zygote of another user is not; by now we are in our cell
     status = _status_of(runtime, certificate, descriptor)
     import atexit
     import threading

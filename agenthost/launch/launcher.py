@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agenthost.containment.cell import CellOrder
+from agenthost.launch.account import Account
 from agenthost.protocol.birth import Certificate
 
 
@@ -23,6 +24,8 @@ class Release:
     """Put before ``sys.path``: the folder of the config file."""
     env: tuple[tuple[str, str], ...] = ()
     cwd: str = "/"
+    account: Account | None = None
+    """Who imports and runs it; None is the host's own user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Program:
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
     cwd: str
+    account: Account | None = None
+    """Who runs it; None is the host's own user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,8 @@ class Rlimits:
 class Order:
     """One birth. Exactly one of ``release`` with ``certificate``, or ``program``, is set.
 
-    ``stdout`` and ``stderr`` are descriptors of the host that the launcher does not close; stdin is /dev/null.
-    ``hold``: the process waits for ``Go`` on its birth socket before foreign code runs.
+    ``stdout``, ``stderr`` and ``stdin`` are descriptors of the host that the launcher does not close; None is
+    /dev/null. ``hold``: the process waits for ``Go`` on its birth socket before foreign code runs.
     """
 
     path: str
@@ -60,6 +65,15 @@ class Order:
     rlimits: Rlimits = Rlimits()
     no_new_privileges: bool = True
     hold: bool = False
+    stdin: int | None = None
+    private: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
+    """Variables that are set in the newborn alone: its zygote never has them."""
+    files: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+    """Variables that get the path of a file in memory with this content."""
+    terminal: bool = False
+    """``stdin`` is a terminal, which becomes its controlling one."""
+    ready: tuple[int, int] | None = None
+    """(descriptor of the host, the number that the program finds it under)."""
 
 
 @dataclass(slots=True)

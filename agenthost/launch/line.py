@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import mmap
 import os
 import signal
@@ -16,48 +17,29 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import msgspec
 
 from agenthost.core.reason import signal_name
 from agenthost.errors import StartFailed
-from agenthost.launch import birth_socket, lean, zygote
-from agenthost.launch.launcher import Born, Order, Release
-from agenthost.launch.orders import INLINE_BYTES, Fork, Forked, ForkFailed, FromZygote, Imported, ImportFailed
+from agenthost.launch import lean, unwanted, zygote
+from agenthost.launch.launcher import Born, Release
+from agenthost.launch.orders import Forked, FromZygote, Imported, ImportFailed
+from agenthost.launch.pending import Pending
 from agenthost.launch.spawn import Inherited, spawn
 from agenthost.launch.strays import Strays
 
 IN_FLIGHT = 64
 """Orders sent and not answered: bounds the descriptors in flight (unix(7): ETOOMANYREFS) and the socket's buffer."""
+_MOST_ANSWERS = IN_FLIGHT + 2
+"""That wait at a time: to each order, to the import, and the end. Who says more is heard in turn with the others."""
 
-_encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(FromZygote).decode
 _TRACE_BYTES, _ANSWER_BYTES = 512 * 1024, 4096
-_ANSWER_SPACE = socket.CMSG_SPACE(struct.calcsize("i"))
 
 
-@dataclass(slots=True, eq=False)
-class Pending:
-    """A birth that somebody waits for. ``tries`` counts zygotes that ended with it; ``birth`` is our end of its socket
-    while it is under way."""
-
-    order: Order
-    body: bytes
-    future: asyncio.Future[Born]
-    tries: int = 0
-    birth: socket.socket | None = None
-
-    def fail(self, error: StartFailed) -> None:
-        self.forget()
-        if not self.future.done():
-            self.future.set_exception(error)
-
-    def forget(self) -> None:
-        """It was not born, or nobody wants it."""
-        if self.birth is not None:
-            self.birth.close()
-            self.birth = None
+class _Astray(Exception):
+    """It says what no zygote of ours would."""
 
 
 class Line:
@@ -72,6 +54,7 @@ class Line:
         runtime: str,
         strays: Strays,
         on_gone: Callable[[Line, list[Pending]], None],
+        lifted: int = 0,
     ) -> None:
         self.release, self.born = release, 0
         self.imported: Imported | None = None
@@ -86,20 +69,22 @@ class Line:
         self._sent: dict[int, Pending] = {}
         self._ids = 0
         self._writing = False
-        self._start(runtime)
+        self._start(runtime, lifted)
 
-    def _start(self, runtime: str) -> None:
+    def _start(self, runtime: str, lifted: int) -> None:
         with contextlib.ExitStack() as undo:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             undo.callback(ours.close)
             with theirs:
-                memory = os.memfd_create("agenthost-births")
+                memory = os.memfd_create("agenthost-births", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
                 undo.callback(os.close, memory)
                 os.ftruncate(memory, mmap.PAGESIZE)
+                # nobody can take it from under our mapping (memfd_create(2): SIGBUS)
+                fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
                 page = mmap.mmap(memory, mmap.PAGESIZE)
                 host = os.pidfd_open(os.getpid())
                 undo.callback(os.close, host)
-                args = (theirs, Inherited(memory), Inherited(host), self.release, runtime)
+                args = (theirs, Inherited(memory), Inherited(host), self.release, runtime, lifted)
                 self.pid, self.pidfd = spawn(lean.main, args, name="agenthost-zygote")
             os.close(memory)
             os.close(host)
@@ -152,7 +137,7 @@ class Line:
                 self._waiting.popleft()
                 continue
             try:
-                self._send(pending)
+                pending.send(self._link, self._ids + 1)
             except BlockingIOError:
                 self._write_later(True)
                 return
@@ -161,39 +146,11 @@ class Line:
             except OSError as error:
                 why = f"cannot start {pending.order.path}: {error.strerror or error}"
                 pending.fail(StartFailed(why, hint="the host may be out of descriptors"))
+            else:
+                self._ids += 1
+                self._sent[self._ids] = pending
             self._waiting.popleft()
         self._write_later(False)
-
-    def _send(self, pending: Pending) -> None:
-        order = pending.order
-        descriptors, in_memory = [order.stdout, order.stderr], None
-        if order.cell.cgroup_fd is not None:
-            descriptors.append(order.cell.cgroup_fd)
-        ours, theirs = birth_socket.pair()
-        try:
-            body = pending.body
-            if len(body) > INLINE_BYTES:
-                in_memory = _in_memory(body)
-                descriptors.append(in_memory)
-                body = b""
-            self._ids += 1
-            fork = Fork(
-                id=self._ids,
-                new_pid_namespace=order.cell.new_pid_namespace,
-                new_user_namespace=order.cell.new_user_namespace,
-                in_cgroup=order.cell.cgroup_fd is not None,
-                body=body,
-            )
-            socket.send_fds(self._link, [_encode(fork)], [theirs.fileno(), *descriptors])
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-            if in_memory is not None:
-                os.close(in_memory)
-        pending.birth = ours
-        self._sent[self._ids] = pending
 
     def _write_later(self, later: bool) -> None:
         if later != self._writing:
@@ -206,11 +163,11 @@ class Line:
     # ---- answers
 
     def _hear(self) -> None:
-        """Everything that waits on the link. Its end means that no process holds the other side."""
-        while True:
+        """What waits on the link. Its end means that no process holds the other side."""
+        for _ in range(_MOST_ANSWERS):
             most = _ANSWER_BYTES if self.ready else _TRACE_BYTES
             try:
-                packet, ancillary, _, _ = self._link.recvmsg(most, _ANSWER_SPACE, socket.MSG_CMSG_CLOEXEC)
+                packet, ancillary, _, _ = self._link.recvmsg(most, unwanted.SPACE, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 break
             except ConnectionResetError:
@@ -220,11 +177,18 @@ class Line:
                 self.kill()
                 return
             pidfds = [number for _, _, content in ancillary for (number,) in struct.iter_unpack("i", content)]
-            self._take_answer(_decode(packet), pidfds[0] if pidfds else None)
+            try:
+                self._take_answer(_decode(packet), pidfds)
+            except (msgspec.DecodeError, _Astray):  # its author's code may be another user's, and say anything
+                self.kill()
+                return
+            finally:
+                unwanted.let_go(pidfds)
         if self.ready:
             self._send_waiting()
 
-    def _take_answer(self, answer: FromZygote, pidfd: int | None) -> None:
+    def _take_answer(self, answer: FromZygote, pidfds: list[int]) -> None:
+        """Takes the pidfd out of the list if it wants it."""
         if isinstance(answer, Imported):
             self.imported = answer
             self._settle()
@@ -234,11 +198,32 @@ class Line:
             self._settle()
             while self._waiting:
                 self._waiting.popleft().fail(error)
+        elif answer.id not in self._sent:
+            raise _Astray
         elif isinstance(answer, Forked):
-            self._deliver(self._sent.pop(answer.id), answer.pid, pidfd)
+            if not self._is_its_own(answer.pid):
+                raise _Astray
+            is_believed = bool(pidfds) and not self._is_foreign  # else it could be anybody's
+            self._deliver(self._sent.pop(answer.id), answer.pid, pidfds.pop(0) if is_believed else None)
         else:
-            pending = self._sent.pop(answer.id)
-            pending.fail(_cannot_fork(pending.order, answer))
+            self._sent.pop(answer.id).cannot_fork(answer)
+
+    @property
+    def _is_foreign(self) -> bool:
+        return self.release is not None and self.release.account is not None
+
+    def _is_its_own(self, pid: int) -> bool:
+        """What we are told to be born we move, signal and end, with our rights: of another user's zygote it must be
+        that user's, and our child."""
+        if self.release is None or self.release.account is None:
+            return True
+        try:
+            with open(f"/proc/{pid}/status", "rb") as file:
+                fields = dict(line.split(b":", 1) for line in file.read().splitlines() if b":" in line)
+        except OSError:
+            return False
+        uids = {int(number) for number in fields[b"Uid"].split()}
+        return uids == {self.release.account.uid} and int(fields[b"PPid"]) == os.getpid()
 
     def _settle(self) -> None:
         if not self.settled.done():
@@ -276,7 +261,7 @@ class Line:
         self._write_later(False)
         # It may have died between its fork and its answer: what the kernel wrote into the page tells.
         newest, pid = zygote.read_page(self._page)
-        if pid and newest in self._sent:
+        if pid and newest in self._sent and self._is_its_own(pid):
             self._deliver(self._sent.pop(newest), pid, None)
         if self.refused is None:
             for pending in self._sent.values() if self.ready else self._waiting:
@@ -295,24 +280,7 @@ class Line:
         self._on_gone(self, leftovers)
 
 
-def _in_memory(body: bytes) -> int:
-    memory = os.memfd_create("agenthost-order")
-    try:
-        left = memoryview(body)
-        while left:
-            left = left[os.write(memory, left) :]
-    except OSError:
-        os.close(memory)
-        raise
-    return memory
-
-
 def _start_time(pid: int) -> int:
     """Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and brackets."""
     with open(f"/proc/{pid}/stat", "rb") as stat:
         return int(stat.read().rpartition(b")")[2].split()[19])
-
-
-def _cannot_fork(order: Order, answer: ForkFailed) -> StartFailed:
-    hints = {1: "a PID namespace needs root or a user namespace", 11: "the limit of processes is reached (pids.max)"}
-    return StartFailed(f"cannot start {order.path}: fork: {answer.error}", hint=hints.get(answer.errno))

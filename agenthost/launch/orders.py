@@ -1,7 +1,8 @@
 """What host and zygote say to each other, over a SOCK_SEQPACKET pair. Descriptors travel beside it (SCM_RIGHTS).
 
-A fork order brings the birth socket, stdout, stderr, then the cgroup folder if ``in_cgroup``, then a memfd if ``body``
-is empty. ``Forked`` brings the pidfd. The zygote reads only the outside of an order; the newborn decodes ``body``.
+A fork order brings the birth socket, stdout, stderr, then the cgroup folder if ``in_cgroup``, stdin if ``has_stdin``,
+the end of the readiness pipe if ``has_ready``, a memfd if ``body`` is empty. ``Forked`` brings the pidfd. The zygote
+reads only the outside of an order; the newborn decodes ``body``, which alone has what nobody else may know.
 Private to this package: both ends are always of one version.
 """
 
@@ -28,6 +29,8 @@ class Fork(_Packet, frozen=True, array_like=True):
     new_user_namespace: bool
     in_cgroup: bool
     body: bytes
+    has_stdin: bool = False
+    has_ready: bool = False
 
 
 class Body(msgspec.Struct, frozen=True, array_like=True):
@@ -44,6 +47,12 @@ class Body(msgspec.Struct, frozen=True, array_like=True):
     argv: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     cwd: str = "/"
+    become: tuple[int, int, tuple[int, ...]] | None = None
+    """uid, gid and groups of a program's user; an agent's zygote is its user's already."""
+    private: tuple[tuple[bytes, bytes], ...] = ()
+    files: tuple[tuple[str, bytes], ...] = ()
+    terminal: bool = False
+    ready_number: int = 0
 
 
 # ---- zygote to host

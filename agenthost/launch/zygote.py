@@ -17,6 +17,7 @@ import struct
 import sys
 import threading
 import traceback
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -24,6 +25,7 @@ import msgspec
 
 from agenthost import kernel
 from agenthost.launch import modules
+from agenthost.launch.account import Account
 from agenthost.launch.child import Descriptors, Runtime
 from agenthost.launch.child import begin as begin_life
 from agenthost.launch.digest import digest
@@ -36,12 +38,9 @@ _encode = msgspec.msgpack.encode
 _decode_fork = msgspec.msgpack.Decoder(Fork).decode
 _decode_body = msgspec.msgpack.Decoder(Body).decode
 
-_MOST_DESCRIPTORS = 5
+_MOST_DESCRIPTORS = 7
 _SPACE = socket.CMSG_SPACE(_MOST_DESCRIPTORS * struct.calcsize("i"))
 _ID_OFFSET, _PID_OFFSET = 0, 8
-
-OOM_SCORE = 500
-"""Of a zygote and all it forks: the kernel's out-of-memory killer takes them before it takes the host."""
 
 
 class _Refused(Exception):
@@ -63,7 +62,15 @@ def begin(
     sys.argv[:] = argv
     for descriptor in (link, page, host_pidfd):
         os.set_inheritable(descriptor, False)
-    main(socket.socket(fileno=link), page, host_pidfd, Release(*release) if release else None, runtime)
+    main(socket.socket(fileno=link), page, host_pidfd, _release(release), runtime)
+
+
+def _release(fields: tuple[Any, ...] | None) -> Release | None:
+    """From what ``dataclasses.astuple`` made of it."""
+    if fields is None:
+        return None
+    release = Release(*fields)
+    return replace(release, account=Account(*fields[-1])) if release.account else release
 
 
 def main(link: socket.socket, page: int, host_pidfd: int, release: Release | None, runtime: str) -> NoReturn:
@@ -73,6 +80,8 @@ def main(link: socket.socket, page: int, host_pidfd: int, release: Release | Non
     os.close(page)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     _take_streams()
+    if release is not None and release.account is not None:
+        kernel.set_dumpable(False)  # who traces us is in no cell, and the agents here are of our own user
     try:
         function, kept, imported = _load(release, runtime)
     except _Refused as refusal:
@@ -90,11 +99,6 @@ def _take_streams() -> None:
     """Whole lines, whatever the host's own streams are; the newborn puts its pipes behind the same numbers."""
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    try:
-        with open("/proc/self/oom_score_adj", "w") as score:
-            score.write(str(OOM_SCORE))
-    except OSError:
-        pass  # it was higher already, or /proc is read-only: a preference, not a wall
 
 
 def _load(release: Release | None, runtime: str) -> tuple[Runtime | None, frozenset[int], Imported]:
@@ -104,7 +108,8 @@ def _load(release: Release | None, runtime: str) -> tuple[Runtime | None, frozen
     try:
         os.chdir(release.cwd)
     except OSError as error:
-        raise _Refused(f"cannot enter {release.cwd!r}: {error.strerror}", "the agent's cwd must exist") from None
+        by = f" and be open to user {release.account.name}" if release.account else ""
+        raise _Refused(f"cannot enter {release.cwd!r}: {error.strerror}", f"the agent's cwd must exist{by}") from None
     sys.path[:0] = release.search_path
     where, _, name = runtime.partition(":")
     home = importlib.import_module(where)
@@ -151,6 +156,8 @@ def _failure(error: BaseException, release: Release | None) -> ImportFailed:
     what = ", ".join(release.modules) if release else "agenthost itself"
     kind = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
     hint = "its folder must be in the search path" if isinstance(error, ModuleNotFoundError) else None
+    if release and release.account and isinstance(error, ModuleNotFoundError | PermissionError | FileNotFoundError):
+        hint = f"user {release.account.name} must be able to read it and to enter its folder"
     trace = "".join(traceback.format_exception(type(error), error, _authors_part(error.__traceback__)))
     return ImportFailed(error=f"cannot import {what}: {kind}", trace=trace[-60_000:], hint=hint)
 
@@ -222,6 +229,7 @@ class _Forks:
             return -1, ForkFailed(id=order.id, errno=error.errno or 0, error=str(error.strerror))
         if pid == 0:
             if order.new_user_namespace:
+                kernel.set_dumpable(True)  # or the maps would be root's to write; nobody beside us may trace into it
                 keep_ids(*ids)
             self._become(order, received)
         return pidfd, Forked(id=order.id, pid=pid)
@@ -231,7 +239,9 @@ class _Forks:
             self._link.detach()  # its number is closed below, and may come to mean something else
             body = _decode_body(order.body or _read_all(received[-1]))
             birth, stdout, stderr = received[:3]
-            descriptors = Descriptors(birth, stdout, stderr, self._host_pidfd, self._null, self._kept)
+            stdin = received[3 + order.in_cgroup] if order.has_stdin else None
+            ready = received[3 + order.in_cgroup + order.has_stdin] if order.has_ready else None
+            descriptors = Descriptors(birth, stdout, stderr, self._host_pidfd, self._null, self._kept, stdin, ready)
             if order.new_pid_namespace:
                 begin_as_init(body, descriptors, self._runtime)
             begin_life(body, descriptors, self._runtime)

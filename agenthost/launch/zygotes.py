@@ -16,8 +16,9 @@ import msgspec
 from agenthost.errors import StartFailed, UsageError
 from agenthost.launch.digest import has_changed
 from agenthost.launch.launcher import Born, Order, Release
-from agenthost.launch.line import Line, Pending
+from agenthost.launch.line import Line
 from agenthost.launch.orders import Body
+from agenthost.launch.pending import Pending
 from agenthost.launch.strays import Strays
 
 SHORT_LIFE_S = 1.0
@@ -53,11 +54,12 @@ class _Seat:
 class Zygotes:
     """Implements ``Launcher``. To be used from the main thread's event loop.
 
-    ``runtime``: "module:function" that a newborn agent calls with its certificate and its birth socket.
+    ``runtime``: "module:function" that a newborn agent calls with its certificate and its birth socket. ``lifted``: the
+    host's nice value was lowered by so much.
     """
 
-    def __init__(self, *, runtime: str = "agenthost.agent.runtime:run") -> None:
-        self._runtime = runtime
+    def __init__(self, *, runtime: str = "agenthost.agent.runtime:run", lifted: int = 0) -> None:
+        self._runtime, self._lifted = runtime, lifted
         self._seats: dict[Release | None, _Seat] = {}
         self._lines: set[Line] = set()
         self._strays = Strays()
@@ -168,7 +170,7 @@ class Zygotes:
         if self._closing:
             raise _closed()
         try:
-            line = Line(release, self._runtime, self._strays, self._lost)
+            line = Line(release, self._runtime, self._strays, self._lost, self._lifted)
         except OSError as error:
             why = f"cannot start a zygote for {_name(release)}: {error.strerror or error}"
             raise StartFailed(why, hint="the host may be out of descriptors, processes or memory") from error
@@ -223,6 +225,13 @@ def _body(order: Order) -> Body:
         argv=program.argv if program else (),
         env=program.env if program else (),
         cwd=program.cwd if program else "/",
+        private=order.private,
+        files=order.files,
+        terminal=order.terminal,
+        ready_number=order.ready[1] if order.ready else 0,
+        become=(
+            (program.account.uid, program.account.gid, program.account.groups) if program and program.account else None
+        ),
     )
 
 

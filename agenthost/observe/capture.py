@@ -75,13 +75,25 @@ class Capture:
         """The logger is gone; words wait for the next one."""
         self._link = None
 
-    def attach(self, path: str, incarnation: str, stream: Stream, fd: int, *, pattern: str = "") -> int:
+    def attach(
+        self,
+        path: str,
+        incarnation: str,
+        stream: Stream,
+        fd: int,
+        *,
+        pattern: str = "",
+        max_bytes: int = 0,
+        keep: int = 0,
+        discard: bool = False,
+    ) -> int:
         """Hand a pipe's read end over; ``fd`` is this object's from now on. Returns the source's number.
 
-        ``pattern``: the first line that it matches comes back as ``Matched``.
+        ``pattern``: the first line that it matches comes back as ``Matched``. The rest as ``Attach`` has it.
         """
         self._last += 1
-        self._held[self._last] = _Held(Attach(self._last, path, incarnation, stream, pattern), fd)
+        word = Attach(self._last, path, incarnation, stream, pattern, max_bytes, keep, discard)
+        self._held[self._last] = _Held(word, fd)
         self._say(self._held[self._last].word)
         return self._last
 

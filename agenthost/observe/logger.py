@@ -61,6 +61,7 @@ def main(
 ) -> None:
     """Run until ``link`` (SOCK_SEQPACKET, see ``words``) ends. Rates in bytes a second; each may burst for a second."""
     kernel.claim_descriptors()  # two pipes for each program
+    kernel.try_share_priority()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     for ours in (signal.SIGINT, signal.SIGTERM):  # it stays as long as somebody may print; the link's end ends it
         signal.signal(ours, signal.SIG_IGN)
@@ -153,10 +154,13 @@ class Logger:
     def _take(self, source: Source, data: bytes, mark: bytes) -> None:
         before = len(source.pending)
         lines, matched = source.feed(data, mark)
+        if source.discard:
+            lines = b""
         self._pending_bytes += len(source.pending) - before
         if self._pending_bytes > MAX_PENDING_BYTES and source.pending:
             self._pending_bytes -= len(source.pending)
-            lines += source.end(mark)
+            rest = source.end(mark)
+            lines += b"" if source.discard else rest
         if lines:
             self._batches.setdefault(source.path, []).append(lines)
         if matched is not None:
@@ -166,7 +170,7 @@ class Logger:
         """Its last line goes to the file before the host hears of the end."""
         self._pending_bytes -= len(source.pending)
         rest = source.end(mark)
-        if rest:
+        if rest and not source.discard:
             self._batches.setdefault(source.path, []).append(rest)
         self._write()
         if not source.paused:
@@ -263,7 +267,7 @@ class Logger:
 
     def _attach(self, word: Attach, fd: int) -> str:
         bucket = Bucket(self._source_rate, self._source_rate, time.monotonic())
-        source = Source(word.source, fd, word.path, word.incarnation, word.stream, bucket)
+        source = Source(word.source, fd, word.path, word.incarnation, word.stream, bucket, discard=word.discard)
         error = ""
         try:
             source.look_for(word.pattern)
@@ -276,6 +280,7 @@ class Logger:
             os.close(fd)
             self._answers.append(Ended(word.source))
             return f"cannot read source {word.source}: {wrong.strerror}"
+        self._files.bound(word.path, word.max_bytes, word.keep)
         self._by_fd[fd] = self._by_number[word.source] = source
         self._users[word.path] = self._users.get(word.path, 0) + 1
         return error

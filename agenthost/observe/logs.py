@@ -17,12 +17,11 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 from agenthost.observe.names import SUFFIX, log_name, path_of
+from agenthost.observe.rotation import OLDEST
 from agenthost.observe.selection import selects
 
 _BLOCK_BYTES = 32 * 1024
 _ROUND_BYTES = 1024 * 1024
-_OLDEST = 9
-"""Rotated files are looked for up to this number."""
 _LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3})Z (\S+) (out|err|log)([|+])(.*)", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -192,7 +191,7 @@ class _Mark:
 def _inodes(base: str, *, all_of_them: bool = True) -> list[int]:
     """Of the files of one path, newest first. A rotation meanwhile moves a file up, so none is overlooked."""
     found: list[int] = []
-    for number in range(_OLDEST + 1 if all_of_them else 1):
+    for number in range(OLDEST + 1 if all_of_them else 1):
         with contextlib.suppress(FileNotFoundError):
             inode = os.stat(f"{base}.{number}" if number else base).st_ino
             if inode not in found:
@@ -210,7 +209,7 @@ def _inodes_from(base: str, inode: int) -> list[int]:
 
 def _open_inode(base: str, inode: int) -> BinaryIO | None:
     """The file of ``base`` that has this inode, whatever it is called by now; None if it is gone."""
-    for number in range(_OLDEST + 1):
+    for number in range(OLDEST + 1):
         try:
             file = open(f"{base}.{number}" if number else base, "rb")  # noqa: SIM115  # the caller closes it
         except FileNotFoundError:

@@ -51,7 +51,20 @@ class Record(msgspec.Struct, frozen=True):
 
 _WELL = ("ended normally", "stopped", "had nothing to do")
 _ERRORS = frozenset({"supervisor.gave_up", "agent.gave_up", "agent.stuck", "host.failed"})
-_WARNINGS = frozenset({"agent.restarting", "supervisor.restarting", "host.stray", "router.lost", "agent.garbled"})
+_WARNINGS = frozenset(
+    {
+        "agent.restarting",
+        "agent.unwell",
+        "supervisor.restarting",
+        "host.stray",
+        "host.limit_unheld",
+        "router.lost",
+        "journal.lost",
+        "journal.trouble",
+        "mail.dead_letter",
+        "agent.garbled",
+    }
+)
 _GOOD = frozenset({"agent.ready", "supervisor.ready", "host.ready"})
 
 
@@ -85,7 +98,10 @@ _SENTENCES: dict[str, Any] = {
     "agent.starting": lambda fields: f"starting, incarnation {fields.get('incarnation', '')}",
     "agent.ready": _ready,
     "agent.frozen": lambda fields: "frozen",
+    "agent.interrupted": lambda fields: f"interrupted: {fields.get('text', '')} ({fields.get('why', '')})",
+    "turn.overran": lambda fields: f"{fields.get('text', '')}: it is interrupted",
     "agent.thawed": lambda fields: f"thawed after {fields.get('after_s')} s",
+    "agent.unwell": lambda fields: f"unwell: {fields.get('text', '')}",
     "agent.asked": lambda fields: f"asked to stop: {fields.get('why', '')}",
     "agent.terminating": lambda fields: "does not stop: TERM to everything it started",
     "agent.stuck": lambda fields: "stuck: KILL did not empty its cell; it is not started again until that is empty",
@@ -104,7 +120,15 @@ _SENTENCES: dict[str, Any] = {
     "command.start": lambda fields: f"start, by {fields.get('by', '')}",
     "command.stop": lambda fields: f"stop, by {fields.get('by', '')}",
     "command.restart": lambda fields: f"restart, by {fields.get('by', '')}",
+    "command.interrupt": lambda fields: f"interrupt, by {fields.get('by', '')}",
     "command.kill": lambda fields: f"kill, by {fields.get('by', '')}",
+    "journal.lost": lambda fields: f"lost: {fields.get('why', '')}",
+    "journal.trouble": lambda fields: f"nothing durable can be done: {fields.get('why', '')}",
+    "journal.well": lambda fields: "durable work goes on",
+    "journal.no_door": lambda fields: f"cannot be given a door to the journal: {fields.get('why', '')}",
+    "mail.dead_letter": lambda fields: (
+        f"message {fields.get('message')} of {fields.get('sender')} is a dead letter: {fields.get('reason', '')}"
+    ),
     "router.lost": lambda fields: f"lost: {fields.get('why', '')}",
     "reload.begun": lambda fields: f"reload, by {fields.get('by', '')}: {fields.get('changes', '')}",
     "reload.done": lambda fields: f"reloaded: {fields.get('changes', '')}",
@@ -118,6 +142,9 @@ _SENTENCES: dict[str, Any] = {
     "host.hurrying": lambda fields: f"in a hurry: {fields.get('why', '')}",
     "host.ended": lambda fields: f"nothing is left; exit status {fields.get('status', '')}",
     "host.failed": lambda fields: f"failed: {said(fields.get('reason'))}",
-    "host.stray": lambda fields: f"stray of an earlier life: {fields.get('text', '')}",
+    "host.stray": lambda fields: (
+        f"stray of an earlier life{', ended' if fields.get('ended') else ''}: {fields.get('text', '')}"
+    ),
     "host.containment": lambda fields: f"{fields.get('text', '')}",
+    "host.limit_unheld": lambda fields: f"limits: {fields.get('text', '')}",
 }

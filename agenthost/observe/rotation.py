@@ -17,6 +17,8 @@ from agenthost.observe.names import HEADER, is_cut, log_name
 MAX_BYTES = 10 * 1024 * 1024
 KEEP = 3
 """Files of one path, the newest included."""
+OLDEST = 9
+"""No rotated file has a higher number."""
 MAX_OPEN = 256
 
 _LOOK_AGAIN_S = 1.0
@@ -55,6 +57,15 @@ class LogFile:
 
     def append(self, lines: bytes) -> None:
         """``lines`` ends with a line end. One write, unless the disk is full or the file is."""
+        start = 0
+        while len(lines) - start > self.max_bytes:  # one read of short lines grows by twenty times with their stamps
+            end = lines.rfind(b"\n", start, start + self.max_bytes) + 1 or lines.index(b"\n", start) + 1
+            self._append(lines[start:end])
+            start = end
+        if start < len(lines):
+            self._append(lines[start:] if start else lines)
+
+    def _append(self, lines: bytes) -> None:
         now = time.monotonic()
         try:
             if self._fd >= 0 and now - self._checked > _LOOK_AGAIN_S:
@@ -144,6 +155,9 @@ class LogFile:
         if self.keep == 1:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._name)
+        for number in range(self.keep, OLDEST + 1):  # of a time when more were kept
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._name}.{number}")
         self._open()
 
 
@@ -163,6 +177,15 @@ class LogFiles:
         self._max_open = max_open
         self._files: dict[str, LogFile] = {}
         self._open: OrderedDict[str, LogFile] = OrderedDict()
+
+    def bound(self, path: str, max_bytes: int, keep: int) -> None:
+        """How much of ``path`` is kept from now on; 0 as usual."""
+        usual = self._make(path)
+        file = self._files.get(path)
+        if file is None and (max_bytes or keep):
+            file = self._files[path] = usual
+        if file is not None:
+            file.max_bytes, file.keep = max_bytes or usual.max_bytes, keep or usual.keep
 
     def append(self, path: str, lines: bytes) -> None:
         file = self._files.get(path)

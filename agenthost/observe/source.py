@@ -37,10 +37,22 @@ class Bucket:
 class Source:
     """``fd`` is the read end. ``pending`` is the beginning of a line whose end was not read yet."""
 
-    __slots__ = ("_full", "_part", "_pattern", "bucket", "fd", "number", "path", "paused", "pending")
+    __slots__ = ("_full", "_part", "_pattern", "bucket", "discard", "fd", "number", "path", "paused", "pending")
 
-    def __init__(self, number: int, fd: int, path: str, incarnation: str, stream: Stream, bucket: Bucket) -> None:
+    def __init__(
+        self,
+        number: int,
+        fd: int,
+        path: str,
+        incarnation: str,
+        stream: Stream,
+        bucket: Bucket,
+        *,
+        discard: bool = False,
+    ) -> None:
         self.number, self.fd, self.path, self.bucket = number, fd, path, bucket
+        self.discard = discard
+        """Its lines are looked at and not kept."""
         self.pending = b""
         self.paused = False
         """Not in the epoll set until its bucket is full enough."""

@@ -25,7 +25,8 @@ class _Word(msgspec.Struct, frozen=True, tag_field="t", tag=str.lower):
 class Attach(_Word, frozen=True):
     """Read this pipe; its read end comes with the packet (SCM_RIGHTS). ``source`` is the host's number for it.
 
-    ``pattern``: a regular expression; the first line that it matches somewhere is told by ``Matched``.
+    ``pattern``: a regular expression; the first line that it matches somewhere is told by ``Matched``. ``max_bytes``
+    and ``keep`` are of the path's log files from now on, 0 as usual. ``discard``: it is read, and not written.
     """
 
     source: int
@@ -33,6 +34,9 @@ class Attach(_Word, frozen=True):
     incarnation: str
     stream: Stream
     pattern: str = ""
+    max_bytes: int = 0
+    keep: int = 0
+    discard: bool = False
 
 
 class Detach(_Word, frozen=True):

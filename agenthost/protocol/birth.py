@@ -32,6 +32,8 @@ class Certificate(_Message, frozen=True, kw_only=True):
     """A class or function as dill wrote it, which is the agent; ``agent`` then names the code it was written in."""
     beat_s: float = 1.0
     credit: int = 64
+    reap: bool = False
+    """After each turn it asks the host to kill what that has left behind."""
 
 
 # ---- process to host
@@ -74,6 +76,29 @@ class Alive(_Message, frozen=True, kw_only=True):
     id: int
 
 
+class Streams(_Message, frozen=True, kw_only=True):
+    """The standard streams of the tool that Run ``streams`` asks for: stdout, stderr and, unless it is /dev/null, stdin
+    come with this packet, as SCM_RIGHTS. The agent closes its own copies; the host those of which no Run tells."""
+
+    id: int
+
+
+class Interrupted(_Message, frozen=True, kw_only=True):
+    """Answer to Interrupt, when the turn that it hit is over. ``in_turn`` False: there was none, or another one; else
+    ``busy_s`` is how long it took in all. ``by_itself``: it ended before it had seen anything of the interruption."""
+
+    id: int
+    in_turn: bool
+    busy_s: float = 0.0
+    by_itself: bool = False
+
+
+class WantDoor(_Message, frozen=True, kw_only=True):
+    """A door to the journal is wanted (``mail``). ``had``: the number of the one that has closed, 0 for none."""
+
+    had: int = 0
+
+
 class Execed(_Message, frozen=True, kw_only=True):
     """From the init of a PID namespace, which keeps the socket open: its program's exec succeeded."""
 
@@ -83,6 +108,7 @@ class Ended(_Message, frozen=True, kw_only=True):
 
     code: int
     by_signal: bool
+    dumped: bool = False
 
 
 # ---- host to process
@@ -96,5 +122,27 @@ class Probe(_Message, frozen=True, kw_only=True):
     id: int
 
 
-FromProcess = Here | Up | BirthFailed | Beat | Idle | Alive | Execed | Ended
-ToProcess = Go | Probe
+class Interrupt(_Message, frozen=True, kw_only=True):
+    """The turn in hand is to end; its caller gets ``interrupted`` with ``why``. If ``turn`` is not 0, only the turn
+    that Beats have told of under that number is meant."""
+
+    id: int
+    why: str
+    turn: int = 0
+
+
+class Door(_Message, frozen=True, kw_only=True):
+    """A stream to the journal comes with this packet, as SCM_RIGHTS: asked for, or because there is mail. It takes the
+    place of an earlier one."""
+
+    number: int
+
+
+class Pace(_Message, frozen=True, kw_only=True):
+    """Beat every ``beat_s`` from now on."""
+
+    beat_s: float
+
+
+FromProcess = Here | Up | BirthFailed | Beat | Idle | Alive | Streams | Interrupted | WantDoor | Execed | Ended
+ToProcess = Go | Probe | Interrupt | Pace | Door

@@ -142,13 +142,16 @@ class Refused(_Message, frozen=True, kw_only=True):
 
 class Down(_Message, frozen=True, kw_only=True):
     """``path``'s incarnation ``inc``, which you looked up or monitor, has ended. ``reason`` is in words; ``well``: it
-    was asked to, or ended with status 0."""
+    was asked to, or ended with status 0. ``code`` is the status that its main process ended with, or ``signal`` the
+    signal that ended it, where the host has seen either. Of a tool it is said when its cell is empty."""
 
     id: int
     path: str
     inc: str
     reason: str
     well: bool = False
+    code: int | None = None
+    signal: int | None = None
 
 
 class Response(_Message, frozen=True, kw_only=True):

@@ -62,6 +62,13 @@ class Kill(OnPath, frozen=True, kw_only=True):
     like that of start."""
 
 
+class Interrupt(OnPath, frozen=True, kw_only=True):
+    """End the turn in hand, not the process; its caller gets ``interrupted``. Of a supervisor: the turns of all agents
+    below. A program has no turns: its main process gets SIGINT. Who does not come back in time is ended. Answered when
+    all of that is over, or ``not_running`` if no turn is in hand; a map like that of start, ``text`` says what was
+    interrupted and killed."""
+
+
 class Freeze(OnPath, frozen=True, kw_only=True):
     """All at ``path`` and below stands still, and no deadline of the host's passes for it. A map like that of start."""
 
@@ -106,6 +113,50 @@ class Counters(Operation, frozen=True, kw_only=True):
     """Counts since the start, of router, host and core: a map of names to integers."""
 
 
+class Send(Operation, frozen=True, kw_only=True):
+    """Durable mail for the agent at ``path``, running or not: answered when it will not be lost any more. ``body`` is
+    msgpack. The same ``key`` of the same user is taken once. A map with ``message``, its number, and ``twice``."""
+
+    path: str
+    body: bytes
+    key: str = ""
+
+
+class Letters(Operation, frozen=True, kw_only=True):
+    """Dead letters of receivers whose path begins with ``prefix``, numbered above ``after``, in order, up to 100: an
+    array of maps like that of letter."""
+
+    prefix: str = ""
+    after: int = 0
+    limit: int = 100
+
+
+class Letter(Operation, frozen=True, kw_only=True):
+    """A message: a map with ``message``, ``receiver``, ``sender``, ``status``, ``attempt``, ``sent`` (seconds since
+    1970), ``body`` (msgpack) and ``history``, an array of maps."""
+
+    message: int
+
+
+class Requeue(Operation, frozen=True, kw_only=True):
+    """A dead letter, or one that waits for its next attempt, waits for its receiver again; nil."""
+
+    message: int
+
+
+class Drop(Operation, frozen=True, kw_only=True):
+    """A message is never to be handled; nil."""
+
+    message: int
+
+
+class Journal(Operation, frozen=True, kw_only=True):
+    """``stats``: a map with sizes and counts. ``vacuum``: give room back to the disk; the bytes given, 0 when there is
+    no more to give."""
+
+    what: Literal["stats", "vacuum"]
+
+
 class Wait(Operation, frozen=True, kw_only=True):
     """Answered when ``path`` is in the state that ``for`` names, or Refused ``timed_out``; a map like that of start."""
 
@@ -124,6 +175,7 @@ OPERATIONS: dict[str, type[Operation]] = {
         Stop,
         Restart,
         Kill,
+        Interrupt,
         Freeze,
         Thaw,
         Events,
@@ -133,6 +185,12 @@ OPERATIONS: dict[str, type[Operation]] = {
         Halt,
         Doctor,
         Counters,
+        Send,
+        Letters,
+        Letter,
+        Requeue,
+        Drop,
+        Journal,
     )
 }
 

@@ -31,12 +31,43 @@ class Begin(Wish, frozen=True, kw_only=True):
     monitor: bool = False
 
 
+class Run(Wish, frozen=True, kw_only=True):
+    """Start the program ``argv`` below the asker, as ``Begin`` with ``monitor``: a tool, which the asker could fork
+    itself, so ``may.start`` and ``may.depth`` do not matter. It is temporary. Its standard streams are those of the
+    packet Streams with the number ``streams`` on the asker's birth socket, its environment is ``env`` and nothing
+    else, for ``cwd`` and ``env`` are not read as a config is. ``limits`` as in the config. ``of_turn``: it belongs to
+    the turn in hand, and is killed when that is interrupted. Answered as Begin; the map has ``code`` and ``signal`` as
+    Down has if it has ended by then."""
+
+    name: str
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    streams: int
+    limits: dict[str, Any] = {}
+    of_turn: bool = True
+    for_s: float | None = None
+
+
+class Reap(Wish, frozen=True, kw_only=True):
+    """KILL what lives in the asker's own cell beside the asker, but not its children. Answered when that is done: an
+    array of maps with ``pid``, as the host sees it, and ``name`` of each."""
+
+
 class End(Wish, frozen=True, kw_only=True):
     """End something below the asker: climb the ladder, or KILL at once. Answered when its cell is empty; a map with
     ``path`` and ``text``, how far the ladder was climbed; with ``was_there`` False if there was nothing any more."""
 
     path: str
     how: Literal["stop", "kill"] = "stop"
+
+
+class Interrupt(Wish, frozen=True, kw_only=True):
+    """End the turn in hand of an agent below the asker, not the agent. ``reason`` is recorded. Answered when that is
+    over: a map with ``path`` and ``text``; refused with ``not_running`` if no turn is in hand."""
+
+    path: str
+    reason: str = ""
 
 
 class Monitor(Wish, frozen=True, kw_only=True):
@@ -60,7 +91,9 @@ class Members(Wish, frozen=True, kw_only=True):
     group: str
 
 
-WISHES: dict[str, type[Wish]] = {kind.__name__.lower(): kind for kind in (Begin, End, Monitor, Forget, Members)}
+WISHES: dict[str, type[Wish]] = {
+    kind.__name__.lower(): kind for kind in (Begin, Run, End, Interrupt, Monitor, Forget, Members, Reap)
+}
 
 
 def read_wish(op: str, arguments: dict[str, Any]) -> Wish:

@@ -12,6 +12,7 @@ from typing import Any
 
 from agenthost.agent import loading
 from agenthost.agent.agent import IGNORE, Agent, Message, create
+from agenthost.agent.blocking import finish
 from agenthost.agent.context import AsyncContext, Context
 from agenthost.errors import AgenthostError, HandlerFailed, StartFailed, UnknownName, UsageError
 from agenthost.protocol import control, wishes
@@ -41,8 +42,23 @@ class Member:
         self.context: Context | AsyncContext = self._new_context(None)
 
     def run(self, method: Callable[..., Any], deadline: float | None, *arguments: Any) -> Any:
+        """A turn: its tools end with it."""
         self.context = self._new_context(deadline)
-        return method(*arguments, self.context)
+        if self.is_async:
+            return self._run_async(method, arguments)
+        try:
+            return method(*arguments, self.context)
+        finally:
+            self.context.is_over = True
+            finish(self.kin.end_turn(reaps=False))
+
+    async def _run_async(self, method: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        try:
+            value = method(*arguments, self.context)
+            return await value if isinstance(value, Awaitable) else value
+        finally:
+            self.context.is_over = True
+            await self.kin.end_turn(reaps=False)
 
     def turn(self, body: Any, sender: str, deadline: float | None, kind: Any) -> Any:
         message = Message(travelled(body), sender, self._next_id, kind, deadline)
@@ -110,6 +126,8 @@ class Family:
         for below in [one for one in self.members if one.startswith(path + "/")]:
             self.end(below, "its owner has ended", well=False)
         member = self.members.pop(path, None)
+        if member is not None:
+            member.kin.bench.close()
         incarnation = member.incarnation if member is not None else self.incarnation
         down = control.Down(id=0, path=path, inc=incarnation, reason=reason, well=well)
         for one in list(self.members.values()):
@@ -176,6 +194,8 @@ class Family:
         return self._runner.run(main())
 
     def close(self) -> None:
+        for member in self.members.values():
+            member.kin.bench.close()
         if self._runner is not None:
             self._runner.close()
 

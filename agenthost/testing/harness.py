@@ -66,7 +66,8 @@ class AgentHarness:
 
     @property
     def state(self) -> dict[str, Any]:
-        return self.agent.state
+        state: dict[str, Any] = self.agent.state
+        return state
 
     @property
     def children(self) -> list[str]:

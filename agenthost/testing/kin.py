@@ -6,17 +6,20 @@ A plain agent's wish is fulfilled when it returns. An async agent's may be a tas
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from agenthost.agent.asking import Asked
 from agenthost.agent.bell import Bell
-from agenthost.agent.context import Outcome
-from agenthost.agent.kin import Births, Kin, Names, finish
+from agenthost.agent.blocking import finish
+from agenthost.agent.context import AsyncContext, Context, Outcome
+from agenthost.agent.kin import Births, Kin, Names
 from agenthost.agent.monitor import Monitors
-from agenthost.errors import AgenthostError, TimedOut
-from agenthost.protocol import wishes
+from agenthost.errors import AgenthostError, NotRunning, TimedOut
+from agenthost.protocol import control, wishes
 from agenthost.protocol.codec import pack_body
+from agenthost.testing.workbench import Workbench
 from agenthost.transport.caller import TOOK, Call, Link
 
 if TYPE_CHECKING:
@@ -38,6 +41,9 @@ class HarnessKin(Kin):
         self._number = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._trouble: Exception | None = None
+        self._tools = None
+        self.bench = Workbench(self.path, self._tool_ended, is_async=member.is_async)
+        self.plugs = self.bench
 
     # ---- the host's part
 
@@ -57,8 +63,15 @@ class HarnessKin(Kin):
             if isinstance(started, Awaitable):
                 return _then(started, lambda value: family.up(member, value))
             return family.up(member, started)
+        if isinstance(wish, wishes.Run):
+            return self.bench.run(wish)
+        if isinstance(wish, wishes.End) and self.bench.has(wish.path):
+            self.bench.end(wish.path, wish.how)
+            return {"path": wish.path, "text": "ended"}
         if isinstance(wish, wishes.End):
             return self._end(wish)
+        if isinstance(wish, wishes.Interrupt):
+            raise NotRunning(f"no turn is in hand at {wish.path}")  # turns here take no time
         if isinstance(wish, wishes.Monitor):
             incarnation = family.incarnation_of(wish.path)
             return {
@@ -118,7 +131,11 @@ class HarnessKin(Kin):
     # ---- waiting
 
     async def _until(self, ready: Callable[[], bool], deadline: float, bell: Bell | None = None) -> bool:
-        return ready()  # what can come true has come true
+        while not ready():  # all but the end of a tool has come true
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or not self.bench.listen(left_s):
+                return ready()
+        return True
 
     async def _until_async(self, ready: Callable[[], bool], deadline: float, bell: Bell | None = None) -> bool:
         family = self._family
@@ -133,6 +150,10 @@ class HarnessKin(Kin):
             return ready()
         self._raise_trouble()
         return True
+
+    def _tool_ended(self, down: control.Down) -> None:
+        self.monitors.down(down)
+        self._family.poke()
 
     def _raise_trouble(self) -> None:
         if self._trouble is not None:
@@ -193,6 +214,9 @@ class Desk:
     def deliver(self, path: str, body: Any, deadline: float) -> None:
         self._kin.post(path, body)
 
+    def post(self, context: Context, path: str, body: Any, deadline: float) -> None:
+        self._kin.post(path, body)
+
     def locate(self, path: str, deadline: float) -> str | None:
         return self._kin._family.incarnation_of(path) or None
 
@@ -214,6 +238,9 @@ class AsyncDesk:
         return await _exchange(self._kin, wishes, deadline)
 
     async def deliver(self, path: str, body: Any, deadline: float) -> None:
+        self._kin.post(path, body)
+
+    async def post(self, context: AsyncContext, path: str, body: Any, deadline: float) -> None:
         self._kin.post(path, body)
 
     async def locate(self, path: str, deadline: float) -> str | None:

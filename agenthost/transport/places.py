@@ -4,7 +4,7 @@ A host named ``team`` of user 1000, by default::
 
     $XDG_RUNTIME_DIR/agenthost/team/1000/control    the router's socket for uid 1000
                                          d-7.12     data socket of incarnation 7.12
-    ~/.local/state/agenthost/team/                  lock, boot, births, logs/
+    ~/.local/state/agenthost/team/                  lock, boot, births, journal.db, logs/
 
 Folders are made with their mode and must belong to whom they should: in ``/tmp`` somebody else may have been first.
 Sockets that an ended host left are removed by the next one that binds there.
@@ -64,6 +64,10 @@ class Places:
     @property
     def births(self) -> Path:
         return self.state_folder / "births"
+
+    @property
+    def journal(self) -> Path:
+        return self.state_folder / "journal.db"
 
     @property
     def logs(self) -> Path:

@@ -83,6 +83,7 @@ def main(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C is the guardian's to hear
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     kernel.set_process_name("ah-router")
+    kernel.try_share_priority()
     descriptors = kernel.claim_descriptors(_MOST_DESCRIPTORS)
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))  # libzmq ends by abort(3); peers' words need not lie on disk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 
 from agenthost import Agent, Context, Message
@@ -33,6 +34,21 @@ def _us(ctx: Context, body: bytes) -> float:
     began = time.perf_counter()
     ctx.call("/calls/echo", body)
     return (time.perf_counter() - began) * 1e6
+
+
+class Smith(Agent):
+    """Runs ``true`` n times as a tool and n times as a plain subprocess, by turns; milliseconds of each."""
+
+    def handle(self, message: Message, ctx: Context) -> list[list[float]]:
+        ours, plain = [], []
+        for _ in range(message.body):
+            began = time.perf_counter()
+            ctx.run(["true"])
+            between = time.perf_counter()
+            subprocess.run(["true"], capture_output=True, check=True)
+            ours.append((between - began) * 1e3)
+            plain.append((time.perf_counter() - between) * 1e3)
+        return [ours, plain]
 
 
 class Crowd(Agent):

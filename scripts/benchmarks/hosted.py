@@ -109,6 +109,7 @@ def _config(many: int) -> dict[str, Any]:
         supervisor("many", [agent(f"a{n}", "idle_agents.py", "Idle") for n in range(many)]),
         supervisor("async", [agent(f"a{n}", "async_agents.py", "Idle") for n in range(many)]),
         supervisor("calls", [agent("echo", "busy_agents.py", "Echo"), agent("caller", "busy_agents.py", "Caller")]),
+        supervisor("tools", [agent("smith", "busy_agents.py", "Smith")]),
         supervisor("kill", [agent("crowd", "busy_agents.py", "Crowd")]),
     ]
     return {"agenthost": 1, "name": "bench", "tree": {"intensity": 1_000_000, "children": children}}

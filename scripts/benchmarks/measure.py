@@ -27,6 +27,7 @@ class Size:
     batches: int
     idle_s: float
     crowd: int = 500
+    tools: int = 30
     each: int = 64
     """Calls under way at once: what one caller has credit for."""
 
@@ -53,6 +54,7 @@ def measure(folder: Path, size: Size) -> Iterator[Figure]:
             yield from _idle(host, size)
             yield from _starts(host, sync, size)
             yield from _calls(host, folder, join, size)
+            yield from _tools(host, size)
             yield from _kill(host, join, size)
     if host.left:
         raise RuntimeError(f"processes of the host were left behind: {host.left}")
@@ -205,6 +207,16 @@ def _kill(host: Hosted, join: list[str], size: Size) -> Iterator[Figure]:
     finally:
         cell.close()
     yield pair.figure(f"kill of a cell of {size.crowd} processes until empty", "ms", at_most=1.3)
+
+
+def _tools(host: Hosted, size: Size) -> Iterator[Figure]:
+    """In one process: the agent runs ``true`` by ``ctx.run`` and by ``subprocess.run``."""
+    pair = _Pair()
+    for _ in range(size.rounds):
+        ours, plain = host.client.call("/tools/smith", size.tools, timeout=60)
+        pair.ours += ours
+        pair.raw += plain
+    yield pair.figure("a tool that does nothing, p50 (raw: subprocess.run)", "ms")
 
 
 def _kill_crowd_ms(host: Hosted, count: int) -> float:

@@ -39,20 +39,20 @@ class Clerk(Agent):
         return None
 
     def handle(self, message: Message, ctx: Context) -> Any:
-        self.state["turns"] = self.state.get("turns", 0) + 1
+        vars(self)["turns"] = vars(self).get("turns", 0) + 1
         verb, *rest = message.body
         return getattr(self, "do_" + verb)(message, ctx, *rest)
 
     def on_stop(self, ctx: Context) -> None:
-        ctx.log("goodbye", turns=self.state.get("turns", 0))
+        ctx.log("goodbye", turns=vars(self).get("turns", 0))
         if "farewell" in self.args:
-            ctx.send(self.args["farewell"], ["note", "farewell"])
+            ctx.send(self.args["farewell"], ["note", "farewell"], durable=False)
 
     def do_echo(self, message: Message, ctx: Context, value: Any) -> Any:
         return value
 
     def do_turns(self, message: Message, ctx: Context) -> int:
-        return int(self.state["turns"])
+        return int(vars(self)["turns"])
 
     def do_who(self, message: Message, ctx: Context) -> dict[str, Any]:
         left_s = None if ctx.deadline is None else ctx.deadline - time.monotonic()
@@ -117,17 +117,17 @@ class Clerk(Agent):
         return replies == list(range(count))
 
     def do_tell(self, message: Message, ctx: Context, path: str, body: Any) -> None:
-        ctx.send(path, body)
+        ctx.send(path, body, durable=False)
 
     def do_tell_many(self, message: Message, ctx: Context, path: str, count: int) -> None:
         for number in range(count):
-            ctx.send(path, ["note", number])
+            ctx.send(path, ["note", number], durable=False)
 
     def do_note(self, message: Message, ctx: Context, value: Any) -> None:
-        self.state.setdefault("notes", []).append(value)
+        vars(self).setdefault("notes", []).append(value)
 
     def do_notes(self, message: Message, ctx: Context) -> Any:
-        return self.state.get("notes", [])
+        return vars(self).get("notes", [])
 
     def do_whereis(self, message: Message, ctx: Context, path: str) -> str | None:
         return ctx.whereis(path)
@@ -197,7 +197,7 @@ class AsyncClerk(Agent):
         return await ctx.gather([(path, number) for number in range(count)]) == list(range(count))
 
     async def do_tell(self, message: Message, ctx: AsyncContext, path: str, body: Any) -> None:
-        await ctx.send(path, body)
+        await ctx.send(path, body, durable=False)
 
     async def do_whereis(self, message: Message, ctx: AsyncContext, path: str) -> str | None:
         return await ctx.whereis(path)

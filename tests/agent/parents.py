@@ -18,10 +18,10 @@ class AlarmError(Exception):
 
 class Parent(Clerk):
     def on_down(self, down: Any, ctx: Context) -> None:
-        self.state.setdefault("downs", []).append([*down])
+        vars(self).setdefault("downs", []).append([*down])
 
     def do_downs(self, message: Message, ctx: Context) -> Any:
-        return self.state.get("downs", [])
+        return vars(self).get("downs", [])
 
     def do_start(self, message: Message, ctx: Context, name: str | None = None, timeout: float | None = None) -> Any:
         child = ctx.start(Echo, name=name, timeout=timeout)
@@ -147,7 +147,7 @@ class Parent(Clerk):
                 return str(error)
 
     def do_monitor(self, message: Message, ctx: Context, path: str) -> Any:
-        monitor = self.state["monitor"] = ctx.monitor(path)
+        monitor = vars(self)["monitor"] = ctx.monitor(path)
         return [monitor.incarnation, None if monitor.ended is None else [*monitor.ended]]
 
     def do_group(self, message: Message, ctx: Context, verb: str, body: Any) -> Any:
@@ -188,10 +188,10 @@ class AsyncParent(Agent):
         return await getattr(self, "do_" + verb)(ctx, *rest)
 
     async def on_down(self, down: Any, ctx: AsyncContext) -> None:
-        self.state.setdefault("downs", []).append([*down])
+        vars(self).setdefault("downs", []).append([*down])
 
     async def do_downs(self, ctx: AsyncContext) -> Any:
-        return self.state.get("downs", [])
+        return vars(self).get("downs", [])
 
     async def do_echo(self, ctx: AsyncContext, value: Any) -> Any:
         return value
@@ -252,7 +252,7 @@ class AsyncParent(Agent):
             return [f"{type(one).__name__}: {one}" for one in outcomes]
 
     async def do_monitor(self, ctx: AsyncContext, path: str) -> Any:
-        monitor = self.state["monitor"] = await ctx.monitor(path)
+        monitor = vars(self)["monitor"] = await ctx.monitor(path)
         return [monitor.incarnation, None if monitor.ended is None else [*monitor.ended]]
 
     async def do_group(self, ctx: AsyncContext, verb: str, body: Any) -> Any:

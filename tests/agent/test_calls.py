@@ -157,7 +157,7 @@ def test_an_agent_cannot_call_itself(host: FakeHost, client: Client, kind: str) 
 def test_send_returns_when_the_message_is_in_the_mailbox(host: FakeHost, client: Client, kind: str) -> None:
     host.start("Clerk")
     host.start(kind, "/front")
-    client.send("/it", ["note", "from outside"])
+    client.send("/it", ["note", "from outside"], durable=False)
     client.call("/front", ["tell", "/it", ["note", "from a neighbour"]])
     assert client.call("/it", ["notes"]) == ["from outside", "from a neighbour"]
 
@@ -222,7 +222,7 @@ def test_a_cancelled_call_that_has_not_begun_never_begins(host: FakeHost, client
     host.start("Clerk")
     host.start("AsyncClerk", "/busy")
     host.start("Clerk", "/front")
-    client.send("/it", ["wait_file", str(tmp_path / "go")])
+    client.send("/it", ["wait_file", str(tmp_path / "go")], durable=False)
     assert client.call("/front", ["ask_safely", "/it", ["note", "too late"], 0.2])["error"] == "TimedOut"
     (tmp_path / "go").touch()
     assert client.call("/it", ["notes"]) == []

@@ -103,12 +103,12 @@ def test_a_body_that_is_no_message_pack_is_answered(host: FakeHost, it: Hosted, 
 
 def test_a_full_mailbox_overloads_and_recovers(host: FakeHost, client: Client, tmp_path: Path) -> None:
     it = host.start("AsyncClerk")
-    client.send("/it", ["wait_file", str(tmp_path / "go")])
+    client.send("/it", ["wait_file", str(tmp_path / "go")], durable=False)
     wait_until(lambda: "waiting" in it.stdout(), what="the turn")
     for number in range(MAX_QUEUED):
-        client.send("/it", ["echo", number])
+        client.send("/it", ["echo", number], durable=False)
     with pytest.raises(Overloaded):
-        client.send("/it", ["echo", "one too many"])
+        client.send("/it", ["echo", "one too many"], durable=False)
     (tmp_path / "go").touch()
     assert wait_until(lambda: try_echo(client), what="room in the mailbox") == "again"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agenthost import Agent, Context, Message, TurnInterrupted
 from agenthost.errors import Down, Refuse, UnknownName, UsageError
 from agenthost.testing import AgentHarness
 from tests.agent.cast import AsyncClerk, Clerk
@@ -17,12 +18,18 @@ def test_a_call_runs_a_turn_and_returns_what_a_caller_would_get(kind: Any) -> No
         assert clerk.call(["echo", (1, 2)]) == [1, 2]
 
 
+class Tally(Agent):
+    def handle(self, message: Message, ctx: Context) -> int:
+        self.state["turns"] = self.state.get("turns", 0) + 1
+        return int(self.state["turns"])
+
+
 def test_state_lives_from_turn_to_turn() -> None:
-    with AgentHarness(Clerk) as clerk:
-        clerk.send(["note", "a"])
-        clerk.send(["note", "b"])
-        assert clerk.call(["notes"]) == ["a", "b"]
-        assert clerk.state["turns"] == 3
+    with AgentHarness(Tally) as tally:
+        tally.send()
+        tally.send()
+        assert tally.call() == 3
+        assert tally.state["turns"] == 3
 
 
 @pytest.mark.parametrize("kind", [Clerk, AsyncClerk])
@@ -95,3 +102,24 @@ def test_a_deadline_is_told_to_the_handler() -> None:
     with AgentHarness(Clerk) as clerk:
         assert 8 < clerk.call(["who"], timeout=9)["left_s"] <= 9
         assert clerk.call(["who"])["left_s"] is None
+
+
+def test_a_turn_that_is_interrupted_is_tried_by_an_answer_that_raises_it() -> None:
+    tidied = []
+
+    class Careful(Agent):
+        def handle(self, message: Message, ctx: Context) -> Any:
+            try:
+                return ctx.call("/tools/search", message.body)
+            except Exception:
+                return "not this"
+            finally:
+                tidied.append(True)
+
+    def interrupt(body: Any) -> Any:
+        raise TurnInterrupted("by the test")
+
+    with AgentHarness(Careful, answers={"/tools/search": interrupt}) as careful:
+        with pytest.raises(TurnInterrupted, match="by the test"):
+            careful.call("rope")
+        assert tidied == [True]

@@ -169,7 +169,7 @@ def test_stop_in_a_turn_lets_it_finish_and_answers_the_rest(
 def test_a_turn_can_see_that_it_should_end(host: FakeHost, kind: str) -> None:
     it = host.start(kind)
     with Client(host.endpoint) as client:
-        client.send("/it", ["wait_stop"])
+        client.send("/it", ["wait_stop"], durable=False)
         wait_until(lambda: "waiting" in it.stdout(), what="the turn")
         host.stop(it)
         assert host.wait_end(it) == 0
@@ -213,7 +213,7 @@ def test_a_stop_that_was_said_while_the_router_was_dead_arrives(
     host: FakeHost, client: Client, kind: str, tmp_path: Path
 ) -> None:
     it = host.start(kind)
-    client.send("/it", ["wait_stop"])
+    client.send("/it", ["wait_stop"], durable=False)
     wait_until(lambda: "waiting" in it.stdout(), what="the turn")
     host.close_router()
     host.stop(it)
@@ -234,7 +234,7 @@ def test_a_restart_of_the_router_costs_a_pause_only(
     else:
         assert client.call("/front", ["echo", 1]) == 1
         go = str(tmp_path / "go")
-        client.send("/front", ["ask", "/it", ["wait_file", go]])
+        client.send("/front", ["ask", "/it", ["wait_file", go]], durable=False)
         wait_until(lambda: host.agents[0].heard(control.Expecting), what="the look-up")
         host.restart_router()
         Path(go).touch()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agenthost.agent.sentry import Sentry
 from agenthost.client import Client
+from agenthost.errors import TurnInterrupted
 from agenthost.protocol import birth
+from agenthost.protocol.codec import encode
 from tests.agent.fake_host import FakeHost, Hosted
 from tests.waiting import wait_until
 
@@ -27,7 +33,7 @@ def wakeups(hosted: Hosted) -> int:
 
 def test_a_long_turn_beats_and_says_when_it_is_over(host: FakeHost, client: Client, kind: str, tmp_path: Path) -> None:
     it = host.start(kind, beat_s=0.05)
-    client.send("/it", ["wait_file", str(tmp_path / "go")])
+    client.send("/it", ["wait_file", str(tmp_path / "go")], durable=False)
     wait_until(lambda: len(it.told(birth.Beat)) >= 3, what="beats")
     assert not it.told(birth.Idle)
     (tmp_path / "go").touch()
@@ -51,7 +57,7 @@ def test_beats_stop_with_the_turn_and_an_idle_agent_never_wakes(
     host: FakeHost, client: Client, kind: str, tmp_path: Path
 ) -> None:
     it = host.start(kind, beat_s=0.02)
-    client.send("/it", ["wait_file", str(tmp_path / "go")])
+    client.send("/it", ["wait_file", str(tmp_path / "go")], durable=False)
     wait_until(lambda: it.told(birth.Beat), what="a beat")
     (tmp_path / "go").touch()
     wait_until(lambda: it.told(birth.Idle), what="Idle")
@@ -77,7 +83,7 @@ def test_a_turn_that_sleeps_without_the_interpreter_lock_answers_a_probe(
     host: FakeHost, client: Client, tmp_path: Path
 ) -> None:
     it = host.start("Clerk", beat_s=0.05)
-    client.send("/it", ["sleep", 20])
+    client.send("/it", ["sleep", 20], durable=False)
     wait_until(lambda: "sleeping" in it.stdout(), what="the turn")
     host.probe(it, 3)
     wait_until(lambda: it.told(birth.Alive), seconds=5, what="Alive in the sleep")
@@ -92,3 +98,41 @@ def test_garbage_on_the_birth_socket_is_survived(host: FakeHost, client: Client,
     it.sock.send(garbage)
     host.probe(it, 4)
     wait_until(lambda: it.told(birth.Alive), what="Alive")
+
+
+class Hand:
+    interrupted = False
+
+
+@pytest.fixture
+def told() -> Iterator[Sentry]:
+    """In a turn that is told to end, and that nothing can strike."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sentry = Sentry(ours, 60.0, lambda one: None)
+    sentry.begin(Hand())
+    theirs.send(encode(birth.Interrupt(id=1, why="by the test", turn=0)))
+    yield sentry
+    ours.close()  # first, or its thread takes the process for one without a host
+    theirs.close()
+    wait_until(lambda: all(one.name != "sentry" for one in threading.enumerate()), what="the end of its thread")
+    os.close(sentry._timer)
+
+
+def end_of_turn(sentry: Sentry, error: BaseException | None) -> None:
+    try:
+        if error is not None:
+            raise error
+    finally:
+        sentry.catch_up()
+
+
+@pytest.mark.parametrize("error", [None, ValueError("its tool was killed")])
+def test_an_interruption_that_has_come_holds_before_it_has_struck(told: Sentry, error: Exception | None) -> None:
+    with pytest.raises(TurnInterrupted, match="by the test"):
+        end_of_turn(told, error)
+    assert told.why_struck() == "by the test"
+
+
+def test_an_exit_goes_before_an_interruption(told: Sentry) -> None:
+    with pytest.raises(SystemExit):
+        end_of_turn(told, SystemExit(3))

@@ -101,3 +101,25 @@ def test_the_root_stopped_is_the_host_ended(host: Running) -> None:
     assert done.status == 0
     assert host.wait_end() == 0
     assert agenthost("status").status == 69
+
+
+def test_interrupt_says_what_was_interrupted_and_the_call_fails_with_1(start: Start, agents: str) -> None:
+    host = start(tree({"name": "sleeper", "agent": f"{agents}:Sleeper", "group": "them"}))
+    calling = subprocess.Popen(
+        [*COMMAND, "call", "sleeper", "null"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        host.wait(lambda: "busy" in host.row("/sleeper")["flags"], "it sleeps")
+        done = agenthost("interrupt", "sleeper", "--reason", "too slow")
+        assert done.status == 0 and done.out.startswith("interrupted /sleeper: its turn of ")
+        _, err = calling.communicate(timeout=60)
+    finally:
+        calling.kill()
+    assert calling.returncode == 1
+    assert err.startswith("agenthost: cannot get an answer from /sleeper: its turn was interrupted by uid ")
+    assert err.endswith("(too slow)\n")
+    done = agenthost("interrupt", "sleeper", "-o", "json")
+    assert done.status == 3 and done.data == [
+        {"path": "/sleeper", "error": "not_running", "text": "no turn is in hand at /sleeper"}
+    ]
+    assert "interrupted: its turn of " in agenthost("events", "sleeper").out

@@ -208,6 +208,8 @@ def test_a_child_of_a_file_is_good_exactly_if_it_is_good_as_plain_data(config: A
         problems = loads(alone)
         if any("\0" in repr(one) or "control character" in one or "twice" in one for one in problems):
             continue  # of the file's text
+        if any("64 bits" in one for one in problems):
+            continue  # ``args`` of plain data have come by MessagePack, which has no larger numbers
         said = ""
         try:
             read(plain)

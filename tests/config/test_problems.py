@@ -145,7 +145,7 @@ def test_a_file_that_is_off_says_so(text: str | bytes, said: str) -> None:
         ("name: a, command: [x], shutdown: ~", "shutdown: a duration is wanted here, not nothing"),
         ("name: a, command: [x], start_timeout: 0s", "start_timeout: cannot use 0s"),
         ("name: a, command: [x], start_timeout: 1s, ready: {line: x, timeout: 1s}", "cannot have 'timeout' beside"),
-        ("name: a, command: [x], ready: {}", "ready: one of http, tcp, line is missing"),
+        ("name: a, command: [x], ready: {}", "ready: one of http, tcp, line, notify, fd is missing"),
         ("name: a, command: [x], ready: {line: x, tcp: 'a:1'}", "ready: cannot have 'line' beside 'tcp'"),
         ("name: a, command: [x], ready: {line: '('}", "ready.line: cannot use '(' as a regular expression"),
         ("name: a, command: [x], ready: {tcp: 'a:65536'}", "ready.tcp: cannot use 'a:65536'"),

@@ -118,9 +118,35 @@ _MOSTLY: dict[str, st.SearchStrategy[Any]] = {
             "tcp": st.just("a:80"),
             "line": st.just("up"),
             "http": st.just("http://a/"),
+            "notify": st.sampled_from([True, False]),
+            "fd": st.integers(0, 9),
             "timeout": st.just("9s"),
         },
     ),
+    "liveness": st.fixed_dictionaries(
+        {},
+        optional={
+            "tcp": st.just("a:80"),
+            "command": st.just(["true"]),
+            "notify": st.just(True),
+            "interval": _duration(True),
+            "failures": st.integers(0, 5),
+        },
+    ),
+    "log": st.just("none")
+    | st.fixed_dictionaries(
+        {}, optional={"max_size": st.just("1MiB"), "keep": st.integers(0, 11), "stdout": st.just("discard")}
+    ),
+    "env_file": st.sampled_from(
+        ["x.env?", "?", "??", ["x.env?", "", {"path": "x.env", "optional": True}, {"path": ""}, {}]]
+    ),
+    "secrets": st.dictionaries(
+        st.sampled_from(["A", "1C"]),
+        st.fixed_dictionaries({}, optional={"file": st.just("f"), "env": st.sampled_from(["A", "-"]), "as": _SCALAR}),
+        max_size=2,
+    ),
+    "no_new_privs": st.booleans(),
+    "pty": st.booleans(),
     "stop_signal": st.sampled_from(["TERM", "SIGINT"]),
     "containment": st.sampled_from(["auto", "walk"]),
     "namespace": st.sampled_from(["auto", "never"]),
@@ -221,6 +247,7 @@ ONLY_LOADER = (
     "cannot run an empty command",
     "is not set",
     "under 'otp_strict'",
+    "it is not there",
 )
 """Problems that a schema cannot see."""
 

@@ -25,6 +25,7 @@ from tests.waiting import wait_until
 NR_EXIT = {"x86_64": 60}.get(platform.machine(), 93)
 """_exit(2) as a system call: 93 in the table that newer architectures share."""
 
+MAIN = "the-main-one"
 Say = Callable[[], None]
 Act = Callable[[Say], None]
 
@@ -145,6 +146,27 @@ def child(act: Callable[[], None]) -> int:
     return pid
 
 
+def child_with_pid(pid: int, act: Callable[[], None]) -> int:
+    """As ``child``, with a number that the caller wants: ``set_tid`` of clone3(2), Linux 5.5, for root. ``OSError``."""
+    wanted = (ctypes.c_int * 1)(pid)
+    # struct clone_args as in ``kernel``: exit_signal is the fifth field, set_tid and set_tid_size are 9 and 10
+    arguments = (ctypes.c_uint64 * 11)(0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(wanted), 1, 0)
+    libc = ctypes.PyDLL(None, use_errno=True)
+    libc.PyOS_BeforeFork()
+    found = int(libc.syscall(435, arguments, ctypes.c_size_t(ctypes.sizeof(arguments))))
+    if found == 0:
+        try:
+            libc.PyOS_AfterFork_Child()
+            act()
+        finally:
+            os._exit(0)
+    number = ctypes.get_errno()
+    libc.PyOS_AfterFork_Parent()
+    if found < 0:
+        raise OSError(number, f"clone3 with the pid {pid}: {os.strerror(number)}")
+    return found
+
+
 def plain(say: Say) -> None:
     say()
     rest()
@@ -251,6 +273,22 @@ def hungry(say: Say) -> None:
     held = []
     for _ in range(200):
         held.append(bytearray(b"x" * 2_000_000))
+
+
+def beside(act: Act, say: Say) -> None:
+    """A child that does ``act``, and one that rests beside it and is called ``MAIN``."""
+    child(lambda: act(say))
+    kernel.set_process_name(MAIN)
+    plain(say)
+
+
+def named(pids: list[int], name: str) -> list[int]:
+    found = []
+    for pid in pids:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as comm:
+            if comm.read().strip() == name:
+                found.append(pid)
+    return found
 
 
 def crowd(say: Say, size: int) -> None:

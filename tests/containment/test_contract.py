@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from agenthost.containment import hierarchy
+from agenthost.containment import hierarchy, procfs
 from agenthost.core.birth import Limits
 from agenthost.errors import ContainmentError
 from tests.containment import births
@@ -52,6 +52,40 @@ def test_a_fork_bomb_is_ended_in_its_first_moments(nursery: Nursery) -> None:
     birth.wait_said(1)
     wait_until(lambda: killed(nursery, birth))
     wait_until(cell.is_empty)
+
+
+@pytest.mark.parametrize("kind", AWKWARD)
+def test_all_beside_one_process_can_be_killed_and_a_nested_cell_lives_on(nursery: Nursery, kind: str) -> None:
+    act, count = AWKWARD[kind]
+    cell, inner = nursery.cell(), nursery.cell("/team/coder/tool")
+    birth = nursery.bear(cell, lambda say: births.beside(act, say))
+    birth.wait_said(count + 1)
+    tool = nursery.bear(inner, births.plain)
+    tool.wait_said(1)
+    (main,) = births.named(cell.own_members(), births.MAIN)
+
+    def alone() -> bool:
+        cell.kill_beside(main)
+        return cell.own_members() == [main]
+
+    wait_until(alone, what="it is alone")
+    assert len(inner.members()) == 1
+    cell.kill_beside(main)
+    assert cell.own_members() == [main]
+
+
+def test_a_fork_bomb_beside_one_process_is_ended_and_that_goes_on(nursery: Nursery) -> None:
+    cell = nursery.cell()
+    birth = nursery.bear(cell, lambda say: births.beside(births.bomb, say))
+    birth.wait_said(60)
+    (main,) = births.named(cell.own_members(), births.MAIN)
+
+    def alone() -> bool:
+        cell.kill_beside(main)
+        return cell.own_members() == [main]
+
+    wait_until(alone, what="it is alone")
+    wait_until(lambda: procfs.stat(main).state == "S", what="it is not frozen or stopped")  # type: ignore[union-attr]
 
 
 def test_members_are_the_pids_that_the_host_sees(nursery: Nursery) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
@@ -40,6 +43,20 @@ def stray() -> Iterator[int]:
         os.waitpid(pid, 0)
 
 
+@contextlib.contextmanager
+def sleeper(
+    words: str = "import signal; print(1, flush=True); signal.pause()", **names: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program with ``names`` in its environment that has said that it runs."""
+    command = [sys.executable, "-S", "-c", words]
+    with subprocess.Popen(command, env={**os.environ, **names}, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout and process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
 def alive(pid: int) -> bool:
     one = procfs.stat(pid)
     return bool(one and one.alive)
@@ -52,17 +69,77 @@ def test_a_process_of_the_births_file_is_ended(stray: int) -> None:
     assert not alive(stray)
 
 
-def test_a_pid_that_has_been_given_to_another_process_is_spared(stray: int) -> None:
+def test_a_line_of_before_a_boot_of_the_machine_or_of_another_pid_namespace_names_nobody(stray: int) -> None:
     assert sweep(NAME, 2, "marker", [born(stray, older=1)], own=NOWHERE) == []
     assert sweep(NAME, 2, "marker", [born(stray, boot_id="before the power cut")], own=NOWHERE) == []
+    elsewhere = dataclasses.replace(born(stray), pid_namespace=procfs.pid_namespace() + 1)
+    assert sweep(NAME, 2, "marker", [elsewhere], own=NOWHERE) == []
     assert alive(stray)
 
 
-def test_report_ends_nobody(stray: int) -> None:
-    (found,) = sweep(NAME, 2, "marker", [born(stray)], mode="report", own=NOWHERE)
-    assert not found.ended
-    assert str(stray) in found.text
-    assert alive(stray)
+@pytest.mark.root
+def test_a_pid_that_has_been_given_to_another_process_is_spared() -> None:
+    """Really: the kernel is asked for the number that the dead one had (clone3(2), set_tid)."""
+    first = births.child(births.rest)
+    line = born(first)
+    os.kill(first, signal.SIGKILL)
+    os.waitpid(first, 0)
+    wait_until(lambda: procfs.now_ticks() > line.start_time + 1)  # start times are told in ticks
+    second = births.child_with_pid(first, births.rest)
+    try:
+        assert second == line.pid
+        assert sweep(NAME, 2, "marker", [line], own=NOWHERE) == []
+        assert alive(second)
+    finally:
+        os.kill(second, signal.SIGKILL)
+        os.waitpid(second, 0)
+
+
+def test_report_ends_nobody_and_names_everybody_once() -> None:
+    """Found by its birth and by its environment alike."""
+    with sleeper(AGENTHOST_HOST=NAME) as marked:
+        (found,) = sweep(NAME, 2, NAME, [born(marked.pid)], mode="report", own=NOWHERE)
+        assert (found.found, found.what, found.ended) == ("birth", str(marked.pid), False)
+        assert f"process {marked.pid} (python" in found.text and "of /a" in found.text
+        assert found.is_there()
+        assert marked.poll() is None
+        marked.kill()
+        marked.wait()
+        assert not found.is_there()
+
+
+HEADLESS = """
+import ctypes, os, signal, threading
+def stay():
+    while open("/proc/self/stat").read().rpartition(")")[2].split()[0] != "Z":
+        pass
+    print(1, flush=True)
+    threading.Event().wait()
+threading.Thread(target=stay).start()
+ctypes.CDLL(None).syscall(NR_EXIT, 0)
+"""
+
+
+@pytest.mark.parametrize("by", ["birth", "environment"])
+def test_a_process_whose_first_thread_has_ended_is_found_and_ended(by: str) -> None:
+    """Its own environment reads empty, and to /proc it is a zombie (pthread_exit(3))."""
+    words = HEADLESS.replace("NR_EXIT", str(births.NR_EXIT))
+    with sleeper(words, AGENTHOST_HOST=NAME) as headless:
+        assert not procfs.read_bytes(f"/proc/{headless.pid}/environ")
+        known = [born(headless.pid)] if by == "birth" else []
+        (found,) = sweep(NAME, 2, NAME if by == "environment" else "other", known, own=NOWHERE)
+        assert found.found == ("birth" if by == "birth" else "marker")
+        assert found.ended
+        assert headless.wait() == -signal.SIGKILL
+
+
+def test_a_zombie_is_no_stray() -> None:
+    with sleeper(AGENTHOST_HOST=NAME) as dead:
+        line = born(dead.pid)
+        os.kill(dead.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+        assert procfs.start_time(dead.pid) == line.start_time
+        assert sweep(NAME, 2, NAME, [line], own=NOWHERE) == []
 
 
 def test_what_a_stray_has_started_goes_with_it() -> None:
@@ -96,15 +173,8 @@ def test_we_and_those_we_descend_from_are_spared() -> None:
 
 
 def test_what_carries_the_marker_is_ended_and_named() -> None:
-    env = {**os.environ, "AGENTHOST_HOST": NAME, "AGENTHOST_PATH": "/crew/b", "AGENTHOST_INCARNATION": "1.9"}
-    sleeper = [sys.executable, "-S", "-c", "import signal; print(1, flush=True); signal.pause()"]
-    with (
-        subprocess.Popen(sleeper, env=env, stdout=subprocess.PIPE) as marked,
-        subprocess.Popen(sleeper, env={**env, "AGENTHOST_HOST": NAME + "x"}, stdout=subprocess.PIPE) as other,
-    ):
-        assert marked.stdout and other.stdout
-        marked.stdout.readline()
-        other.stdout.readline()
+    names = {"AGENTHOST_PATH": "/crew/b", "AGENTHOST_INCARNATION": "1.9"}
+    with sleeper(AGENTHOST_HOST=NAME, **names) as marked, sleeper(AGENTHOST_HOST=NAME + "x", **names) as other:
         found = sweep(NAME, 2, NAME, [], own=NOWHERE)
         assert [(one.found, one.what, one.path, one.incarnation) for one in found] == [
             ("marker", str(marked.pid), "/crew/b", "1.9")
@@ -112,7 +182,6 @@ def test_what_carries_the_marker_is_ended_and_named() -> None:
         assert found[0].ended
         assert marked.wait() == -signal.SIGKILL
         assert other.poll() is None
-        other.kill()
 
 
 # ---- cgroups
@@ -154,14 +223,29 @@ def test_left_over_cgroups_are_emptied_and_removed() -> None:
 
 
 @pytest.mark.usefixtures("cgroups_wanted")
+@pytest.mark.parametrize("mode", ["kill", "report"])
+def test_left_over_cgroups_that_nobody_is_in_are_removed_without_a_word(mode: Literal["kill", "report"]) -> None:
+    """A guardian that was killed with its host cannot do it."""
+    containment = CgroupContainment(NAME, 1)
+    containment.cell("/crew/a", "1.1", Limits(processes=50))
+    base = containment.roots()[0]
+    hierarchy.write(f"{os.path.dirname(base)}/cgroup.procs", "0")
+    containment.readiness.close()
+    assert sweep(NAME, 2, "marker", [], mode=mode) == []
+    assert not os.path.exists(base)
+
+
+@pytest.mark.usefixtures("cgroups_wanted")
 def test_cgroups_of_this_life_are_spared() -> None:
     base, birth, _ = earlier_life(2)
     assert sweep(NAME, 2, "marker", []) == []
     assert hierarchy.processes(base)
-    assert sweep(NAME, 3, "marker", [], mode="report")[0].ended is False
-    assert hierarchy.processes(base)
+    (reported,) = sweep(NAME, 3, "marker", [], mode="report")
+    assert not reported.ended and reported.is_there()
+    assert all(str(pid) in reported.text for pid in hierarchy.processes(base))
     sweep(NAME, 3, "marker", [])
     wait_until(birth.none_left)
+    assert not reported.is_there()
     birth.forget()
 
 

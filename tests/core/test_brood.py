@@ -247,6 +247,19 @@ def test_an_owner_whose_child_is_late_to_tell_of_its_end_is_not_called_stuck() -
     assert [record.path for record in world.records if record.name == "agent.stuck"] == ["/boss/a"]
 
 
+def test_a_cell_that_was_stuck_and_is_empty_is_not_killed_again() -> None:
+    """Its child's still is; the core must not ask for what cannot be."""
+    world = family("a")
+    numbers = {path: world.process(path).n for path in ("/boss", "/boss/a")}
+    world.undead.update(numbers)  # the test tells by itself
+    world.tell(on.Exited("/boss", numbers["/boss"], CRASH))
+    world.pass_time(100)
+    world.tell(on.Emptied("/boss", numbers["/boss"]))
+    mark = world.mark
+    world.halt("kill")
+    assert ("kill", "/boss/a") in world.since(mark) and ("kill", "/boss") not in world.since(mark)
+
+
 def test_nothing_is_started_more_than_64_levels_deep() -> None:
     world = family()
     path = "/boss"

@@ -87,6 +87,8 @@ class Core(RuleBasedStateMachine):
             self.world.behave[path] = data.draw(some.lists(some.sampled_from(BEHAVIOURS), max_size=6))
             if data.draw(some.floats(0, 1)) < stubborn / 2:
                 self.world.stubborn.add(path)
+            if data.draw(some.booleans()):
+                self.world.lost.add(path)
         self.commands = 0
         self.world.boot()
 
@@ -109,6 +111,18 @@ class Core(RuleBasedStateMachine):
         process = self.some_process(data)
         self.world.tell(on.Fault(process.path, process.n, Reason("silent", text="no beat for 60 s")))
 
+    @precondition(lambda self: self.world.processes)
+    @rule(data=some.data(), turn=some.integers(1, 3))
+    def a_turn_takes_too_long(self, data: some.DataObject, turn: int) -> None:
+        process = self.some_process(data)
+        self.world.tell(on.Overrun(process.path, process.n, turn, "its turn took longer than 60 s"))
+
+    @precondition(lambda self: self.world.processes)
+    @rule(data=some.data(), in_turn=some.booleans())
+    def an_agent_comes_back_from_a_turn(self, data: some.DataObject, in_turn: bool) -> None:
+        process = self.some_process(data)
+        self.world.tell(on.TurnEnded(process.path, process.n, in_turn, "its turn of 3 s" if in_turn else ""))
+
     @rule(data=some.data(), n=some.integers(0, 50), reason=some.sampled_from(REASONS))
     def news_of_an_old_incarnation_arrives(self, data: some.DataObject, n: int, reason: Reason) -> None:
         if n not in self.world.processes:
@@ -117,7 +131,7 @@ class Core(RuleBasedStateMachine):
             self.world.tell(event)
 
     @precondition(lambda self: self.world.ended is None)
-    @rule(data=some.data(), verb=some.sampled_from(["start", "stop", "restart", "kill", "freeze", "thaw"]))
+    @rule(data=some.data(), verb=some.sampled_from(["start", "stop", "restart", "kill", "interrupt", "freeze", "thaw"]))
     def an_operator_commands(self, data: some.DataObject, verb: str) -> None:
         self.commands += 1
         self.world.command(verb, data.draw(some.sampled_from(self.paths)))

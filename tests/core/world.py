@@ -65,6 +65,8 @@ class World:
     """What the next incarnations of a path do at birth; then ready at once."""
     stubborn: set[str] = field(default_factory=set)
     """Paths that only KILL ends."""
+    lost: set[str] = field(default_factory=set)
+    """Paths whose turn goes on when it is interrupted, until the test ends it; others have none in hand."""
     undead: set[str] = field(default_factory=set)
     """Paths whose cell does not empty."""
 
@@ -125,6 +127,10 @@ class World:
             del self.timers[name]
             self.tell(on.Due(name))
         self.now = until
+
+    def turn_ends(self, path: str, text: str = "its turn of 3 s") -> None:
+        """One that was interrupted has come back."""
+        self.tell(on.TurnEnded(path, self.process(path).n, in_turn=True, text=text))
 
     # -- what a test sees
 
@@ -223,6 +229,11 @@ class World:
                     process.killed = True
                     self.end(process, Reason("signal", 9))
                     self.tell(on.Emptied(path, n))
+            case do.Interrupt(path=path, n=n):
+                self.log.append(("interrupt", path))
+                assert not self.processes[n].frozen, f"{path} is frozen and was interrupted"
+                if path not in self.lost:
+                    self.tell(on.TurnEnded(path, n, in_turn=False))
             case do.Freeze(path=path, n=n) | do.Thaw(path=path, n=n):
                 self.log.append((type(effect).__name__.lower(), path))
                 self.processes[n].frozen = isinstance(effect, do.Freeze)

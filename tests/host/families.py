@@ -87,10 +87,10 @@ class Parent(Worker):
     """Starts children as the body says."""
 
     def on_down(self, down: Any, ctx: Any) -> None:
-        self.state.setdefault("downs", []).append([*down])
+        vars(self).setdefault("_downs", []).append([*down])
 
     def downs(self, body: Any, ctx: Any) -> Any:
-        return self.state.get("downs", [])
+        return vars(self).get("_downs", [])
 
     def meeting(self, body: Any, ctx: Any) -> Any:
         """Children that are all at work at one time; their paths and what they said, in the order of the calls."""
@@ -221,18 +221,18 @@ class Parent(Worker):
             child = ctx.start(body.get("spec", Worker), name=body.get("name"), timeout=body.get("timeout"))
         except AgenthostError as error:
             return {"code": error.code, "error": str(error)}
-        self.state.setdefault("children", {})[child.path] = child
+        vars(self).setdefault("_children", {})[child.path] = child
         return {"path": child.path, "incarnation": child.incarnation}
 
     def call_child(self, body: Any, ctx: Any) -> Any:
-        return self.state["children"][body["path"]].call(body["body"])
+        return vars(self)["_children"][body["path"]].call(body["body"])
 
     def stop_child(self, body: Any, ctx: Any) -> Any:
-        getattr(self.state["children"][body["path"]], body["how"])()
+        getattr(vars(self)["_children"][body["path"]], body["how"])()
 
     def busy_then_ask(self, body: Any, ctx: Any) -> Any:
         """Gives one member work and asks its group at once, three times: who has answered."""
-        ctx.send(body["path"], {"do": "sleep", "s": body["s"]})
+        ctx.send(body["path"], {"do": "sleep", "s": body["s"]}, durable=False)
         return [ctx.group(body["group"]).call({"do": "path"}, timeout=30) for _ in range(3)]
 
     def start_for_ever(self, body: Any, ctx: Any) -> Any:
@@ -268,17 +268,17 @@ class Parent(Worker):
 
     def monitor_path(self, body: Any, ctx: Any) -> Any:
         monitor = ctx.monitor(body["path"])
-        self.state.setdefault("monitors", {})[body["path"]] = monitor
+        vars(self).setdefault("_monitors", {})[body["path"]] = monitor
         return monitor.incarnation
 
     def wait_down(self, body: Any, ctx: Any) -> Any:
         if "file" in body:
             Path(body["file"]).touch()
-        ended = self.state["monitors"][body["path"]].wait(body.get("timeout", 50))
+        ended = vars(self)["_monitors"][body["path"]].wait(body.get("timeout", 50))
         return None if ended is None else [*ended]
 
     def forget(self, body: Any, ctx: Any) -> Any:
-        self.state["monitors"][body["path"]].cancel()
+        vars(self)["_monitors"][body["path"]].cancel()
 
     def group_members(self, body: Any, ctx: Any) -> Any:
         return [one.path for one in ctx.group(body["group"]).members()]
@@ -371,8 +371,8 @@ class Member(Worker):
         if isinstance(message.body, dict) and message.body.get("do") in ("sleep_until", "kill_oneself", "pid"):
             return getattr(self, message.body["do"])(message.body, ctx)
         if message.body == "count":
-            return self.state.get("count", 0)
-        self.state["count"] = self.state.get("count", 0) + 1
+            return vars(self).get("_count", 0)
+        vars(self)["_count"] = vars(self).get("_count", 0) + 1
         return ctx.path
 
     def kill_oneself(self, body: Any, ctx: Any) -> Any:

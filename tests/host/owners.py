@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agenthost.agent.asking import request
-from agenthost.agent.kin import finish
+from agenthost.agent.blocking import finish
 from agenthost.errors import AgenthostError
 from agenthost.protocol import wishes
 from tests.host.agents import Doer, ignore_signals

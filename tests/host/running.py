@@ -34,6 +34,7 @@ from tests.waiting import wait_until
 ROOT = Path(__file__).resolve().parents[2]
 AGENTS = Path(__file__).resolve().parent / "agents.py"
 MARK = "AGENTHOST_TEST_HOST"
+NOBODY = 65534
 PATIENCE_S = 60.0
 """How long a fact may take to come true on a loaded machine; no test waits longer for anything."""
 
@@ -50,10 +51,20 @@ def tree(*children: dict[str, Any], **keys: Any) -> dict[str, Any]:
 
 
 class Running:
-    """``uid``: whose host it is, with folders of its own; ours without it. Without a call of ``start`` nothing runs."""
+    """``uid``: whose host it is, with folders of its own; ours without it. ``for_all``: it is ours, and its Python is
+    one that all users can run. ``wrapper``: words before the command, which then become ``uid`` themselves. Without a
+    call of ``start`` nothing runs."""
 
     def __init__(
-        self, folder: Path, config_tree: dict[str, Any], *, name: str = "", uid: int | None = None, **host_keys: Any
+        self,
+        folder: Path,
+        config_tree: dict[str, Any],
+        *,
+        name: str = "",
+        uid: int | None = None,
+        for_all: bool = False,
+        wrapper: tuple[str, ...] = (),
+        **host_keys: Any,
     ) -> None:
         # The name is of this run alone: its cgroups lie beside those of other runs on this machine.
         self.name = name = name or f"t{os.getpid()}"
@@ -64,6 +75,10 @@ class Running:
         if uid is not None:
             self.python, own = as_user(uid, folder)
             self.environment |= own
+        elif for_all:
+            self.python, own = as_user(NOBODY, folder)
+            self.environment["PYTHONPATH"] = own["PYTHONPATH"]
+        self.wrapper = wrapper
         self.places = Places(name, uid=os.getuid() if uid is None else uid, environ=self.environment)
         self.config = folder / f"{name}.yaml"
         self.output_file = folder / f"{name}.out"
@@ -74,7 +89,8 @@ class Running:
     # ---- life
 
     def start(self) -> Running:
-        command = [self.python, "-m", "agenthost.cli", "run", str(self.config)]
+        command = [*self.wrapper, self.python, "-m", "agenthost.cli", "run", str(self.config)]
+        who = None if self.wrapper else self.uid
         with open(self.output_file, "ab") as output:
             self.process = subprocess.Popen(
                 command,
@@ -83,9 +99,9 @@ class Running:
                 stderr=subprocess.STDOUT,
                 env=self.environment,
                 cwd=self.folder,
-                user=self.uid,
-                group=self.uid,
-                extra_groups=[] if self.uid else None,
+                user=who,
+                group=who,
+                extra_groups=[] if who else None,
                 process_group=0,
                 preexec_fn=_end_with_pytest,
             )

@@ -70,7 +70,7 @@ def test_a_stopped_agent_tells_whoever_waits_for_it(start: Start) -> None:
     host = start(tree(agent("caller", "Doer"), agent("callee", "Doer", shutdown="400ms")))
     file = host.folder / "nap"
     host.call("/callee", {"do": "pid"})
-    host.client.send("/callee", {"do": "nap_and_note", "s": 50, "file": str(file)})
+    host.client.send("/callee", {"do": "nap_and_note", "s": 50, "file": str(file)}, durable=False)
     host.wait(lambda: Path(f"{file}.began").exists(), "it naps")
     host.ask("stop", path="/callee", wait=False)
     outcome = host.call("/caller", {"do": "call", "path": "/callee", "body": {"do": "pid"}})
@@ -155,7 +155,9 @@ def test_calls_over_a_callee_that_is_killed_again_and_again_all_have_an_outcome(
     host = start(tree(agent("caller", "Doer"), callee, intensity=1000))
     for _ in range(5):
         host.client.send(
-            "/caller", {"do": "many_and_note", "path": "/callee", "n": 300, "file": str(host.folder / "n")}
+            "/caller",
+            {"do": "many_and_note", "path": "/callee", "n": 300, "file": str(host.folder / "n")},
+            durable=False,
         )
         for _ in range(3):
             kill(host.pid("/callee"))

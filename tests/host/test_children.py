@@ -149,7 +149,7 @@ def test_limits_nest_whoever_of_the_two_has_them(start: Start, record_tier: Any,
     spec = {"agent": f"{AGENTS}:Doer", **(limits if whose == "child" else {})}
     begin(host, "/boss", "sub", spec)
     sibling = host.pid("/boss/sibling")
-    host.client.send("/boss/sub", {"do": "leak"})
+    host.client.send("/boss/sub", {"do": "leak"}, durable=False)
     host.wait_event("agent.ended", "/boss/sub")
     assert "out of memory" in host.events("agent.ended", "/boss/sub")[0]["fields"]["reason"]
     if whose == "child":
@@ -248,7 +248,9 @@ def test_the_same_request_again_gets_the_same_answer_and_acts_once(boss: Running
 
 def test_who_is_asked_to_end_starts_nothing_more(boss: Running) -> None:
     file = boss.folder / "answer"
-    boss.client.send("/boss", {"do": "begin_when_stopping", "name": "late", "spec": echo(), "file": str(file)})
+    boss.client.send(
+        "/boss", {"do": "begin_when_stopping", "name": "late", "spec": echo(), "file": str(file)}, durable=False
+    )
     boss.wait((boss.folder / "answer.began").exists, "its turn has begun")
     boss.ask("stop", path="/boss")
     assert file.read_text() == "not_running cannot start 'late': /boss is ending"
@@ -428,8 +430,10 @@ def test_whenever_an_owner_is_killed_while_it_starts_many_nothing_of_them_is_lef
         boss = host.pid("/boss")
         for name in ("a", "b"):
             begin(host, "/boss", name, a("Owner"))
-            host.client.send(f"/boss/{name}", {"do": "begin_many", "name": "x", "n": 8, "spec": echo()})
-        host.client.send("/boss", {"do": "begin_many", "name": "y", "n": 8, "spec": echo(restart="permanent")})
+            host.client.send(f"/boss/{name}", {"do": "begin_many", "name": "x", "n": 8, "spec": echo()}, durable=False)
+        host.client.send(
+            "/boss", {"do": "begin_many", "name": "y", "n": 8, "spec": echo(restart="permanent")}, durable=False
+        )
         host.wait(lambda seen=2 * moment: len(host.rows()) >= 4 + seen, f"{2 * moment} of them are being born")
         kill(boss)
         host.wait(lambda boss=boss: host.rows()["/boss"]["pid"] not in (None, boss), "the owner is back")

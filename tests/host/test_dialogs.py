@@ -19,11 +19,13 @@ from agenthost.core.spec import SupervisorSpec, WorkerSpec
 from agenthost.core.step import step
 from agenthost.core.tree import State
 from agenthost.host.dialogs import Dialogs
+from agenthost.host.doors import Doors
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.monitors import Monitors
 from agenthost.host.wishes import Wishes
 from agenthost.protocol import control as say
 from agenthost.protocol.codec import encode, read_from_host
+from agenthost.transport.places import Places
 from tests.waiting import wait_until
 
 CLIENT, AGENT, PID = b"client", b"agent", 4711
@@ -62,6 +64,7 @@ class Side:
             may_operate=lambda pid, uid: True,
             on_request=lambda peer, uid, request: None,
             wishes=wishes,
+            doors=Doors(Places("side")),
             tell=self.tell,
         )
         self.dialogs.router = self.told  # type: ignore[assignment]

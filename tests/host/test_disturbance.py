@@ -102,7 +102,7 @@ def test_an_agent_that_computes_all_the_time_does_not_disturb(start: Start) -> N
     host = start(pair(agent("hog", "Doer", shutdown="kill")))
 
     pid = host.pid("/hog")
-    host.client.send("/hog", {"do": "spin"})
+    host.client.send("/hog", {"do": "spin"}, durable=False)
     host.wait(lambda: "computing" in host.row("/hog")["flags"], "it gives way")
 
     def switch(on: bool) -> None:

@@ -16,9 +16,11 @@ from agenthost.core import events as on
 from agenthost.core.birth import ProgramBirth
 from agenthost.core.spec import SupervisorSpec, WorkerSpec
 from agenthost.core.tree import State, Worker
+from agenthost.host.doors import Doors
 from agenthost.host.processes import Processes
 from agenthost.launch.launcher import Born, Order
 from agenthost.launch.zygotes import Zygotes
+from agenthost.transport.places import Places
 
 PATIENCE_S = 20.0
 
@@ -74,8 +76,7 @@ def test_kill_so_many_turns_of_the_loop_after_a_birth_ends_it(tier: type, turns:
             containment=containment,
             launcher=moment,  # type: ignore[arg-type]  # of a launcher it needs births alone
             births=births,
-            endpoint="",
-            data_folder=str(tmp_path),
+            doors=Doors(Places("early", environ={"AGENTHOST_RUNTIME_DIR": str(tmp_path)})),
             worker_of=lambda path: worker,
             known_children=lambda: {zygote.pid for zygote in zygotes.status()} | zygotes.stray_pids,
             tell=tell,

@@ -71,7 +71,7 @@ def foreign_load(group: str = "") -> Iterator[None]:
 @can_change
 def test_an_agent_that_computes_gives_way_until_its_turn_ends(start: Start) -> None:
     host = start(tree(agent("doer", "Doer"), agent("echo", "Echo")))
-    host.client.send("/doer", {"do": "compute", "s": 6})
+    host.client.send("/doer", {"do": "compute", "s": 6}, durable=False)
     host.wait(lambda: computes(host, "/doer"), "it gives way")
     assert policies(host, "/doer") == {os.SCHED_IDLE}
     assert policies(host, "/echo") == {os.SCHED_OTHER}
@@ -92,7 +92,7 @@ def test_a_busy_child_gives_way_and_its_owner_and_siblings_do_not(
     begin(host, "/boss", "sub", {"agent": f"{AGENTS}:Doer"})
     begin(host, "/boss", "sibling", echo())
     for turn in (1, 2):  # it is as it was afterwards
-        host.client.send("/boss/sub", {"do": "compute", "s": 8 * turn})
+        host.client.send("/boss/sub", {"do": "compute", "s": 8 * turn}, durable=False)
         host.wait(lambda: computes(host, "/boss/sub"), "it gives way")
         while "busy" in host.row("/boss/sub")["flags"]:
             assert not computes(host, "/boss") and not computes(host, "/boss/sibling")
@@ -105,8 +105,8 @@ def test_a_busy_child_gives_way_and_its_owner_and_siblings_do_not(
 @can_change
 def test_two_that_call_each_other_all_the_time_do_not_compute(start: Start) -> None:
     host = start(tree(agent("hog", "Doer", shutdown="kill"), agent("a", "Doer"), agent("b", "Echo")))
-    host.client.send("/hog", {"do": "spin"})
-    host.client.send("/a", {"do": "many", "path": "/b", "n": 50_000})
+    host.client.send("/hog", {"do": "spin"}, durable=False)
+    host.client.send("/a", {"do": "many", "path": "/b", "n": 50_000}, durable=False)
     host.wait(lambda: "busy" in host.row("/a")["flags"], "they talk")
     host.wait(lambda: computes(host, "/hog"), "the other one computes")
     while "busy" in host.row("/a")["flags"]:
@@ -132,7 +132,7 @@ def test_who_is_starved_by_foreign_processes_is_let_go_and_not_called_silent(sta
     """They are put into its cpu group: from outside, that has a weight of its own, which leaves it a seventeenth."""
     host = start(tree(agent("hog", "Doer", shutdown="kill", turn={"progress": "4s"})), containment="cgroup")
     group = cpu_group(host.pid("/hog"))
-    host.client.send("/hog", {"do": "spin"})
+    host.client.send("/hog", {"do": "spin"}, durable=False)
     host.wait(lambda: computes(host, "/hog"), "it gives way")
     with foreign_load(group):
         host.wait(lambda: not computes(host, "/hog"), "it is let go")
@@ -147,7 +147,7 @@ def test_who_is_starved_by_foreign_processes_is_let_go_and_not_called_silent(sta
 @can_change
 def test_beside_foreign_processes_it_is_not_called_silent(start: Start) -> None:
     host = start(tree(agent("hog", "Doer", shutdown="kill", turn={"progress": "3s"})))
-    host.client.send("/hog", {"do": "spin"})
+    host.client.send("/hog", {"do": "spin"}, durable=False)
     host.wait(lambda: computes(host, "/hog"), "it gives way")
     with foreign_load():
         began = time.monotonic()
@@ -159,7 +159,7 @@ def test_beside_foreign_processes_it_is_not_called_silent(start: Start) -> None:
 @can_change
 def test_who_is_silent_by_himself_is_found_all_the_same(start: Start) -> None:
     host = start(tree(agent("hog", "Doer", shutdown="kill", turn={"progress": "4s"})))
-    host.client.send("/hog", {"do": "hog", "after": 1.5})
+    host.client.send("/hog", {"do": "hog", "after": 1.5}, durable=False)
     record = host.wait_event("agent.exited", "/hog")
     assert "no beat for 4 s" in record["fields"]["reason"]
 
@@ -170,7 +170,7 @@ def test_where_it_cannot_be_undone_nobody_gives_way_and_doctor_says_so(start: St
     host = start(tree(agent("hog", "Doer", shutdown="kill")), uid=NOBODY)
     (said,) = [one for one in host.ask("doctor") if one["subject"] == "busy agents"]
     assert not said["ok"] and "LimitNICE" in said["text"]
-    host.client.send("/hog", {"do": "spin"})
+    host.client.send("/hog", {"do": "spin"}, durable=False)
     host.wait(lambda: "busy" in host.row("/hog")["flags"], "it computes")
     host.wait(lambda: cpu_s(host, "/hog") > 4, "it has computed for seconds")
     assert not computes(host, "/hog") and policies(host, "/hog") == {os.SCHED_OTHER}

@@ -37,7 +37,7 @@ def test_a_group_is_who_is_ready_of_those_that_name_it_wherever_they_stand(start
 
 def test_a_member_whose_turn_lasts_is_busy(start: Start) -> None:
     host: Running = start(tree(owner(), agent("a", "Doer", group="readers")))
-    host.client.send("/a", {"do": "nap", "s": 30})
+    host.client.send("/a", {"do": "nap", "s": 30}, durable=False)
     busy = {"do": "members", "group": "readers"}
     host.wait(lambda: [one["busy"] for one in host.call("/boss", busy)] == [True], "it is seen to be busy")
 

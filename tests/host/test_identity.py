@@ -14,13 +14,12 @@ import pytest
 import zmq
 
 from agenthost.client.client import Client
-from agenthost.errors import NoHost, NotPermitted
+from agenthost.errors import NoHost
 from agenthost.protocol import control, data
 from agenthost.protocol.codec import encode
 from tests.host.conftest import Start
-from tests.host.running import Running, agent, as_user, is_alive, kill, tree
+from tests.host.running import Running, agent, as_user, tree
 from tests.host.user_client import UserClient
-from tests.waiting import wait_until
 
 REQUEST = """
 import sys
@@ -167,35 +166,13 @@ def test_a_user_who_is_named_as_operator_gets_in_and_another_does_not(start: Sta
         python, environment = as_user(uid, host.folder)
         client = UserClient(python, environment, uid, endpoint, 2)
         if gets_in:
-            with pytest.raises(NotPermitted, match="as uid"):  # its socket is root's, and to wait for it would not help
-                client.call("/echo", 7)
+            assert client.call("/echo", 7) == 7
             assert client.request("stop", {"path": "/echo"})["state"] == "down"
             assert host.wait_event("command.stop", "/echo")["fields"]["by"] == f"uid {A}"
         else:
             with pytest.raises(NoHost):
                 client.request("stop", {"path": "/echo"})
             assert host.state("/echo") == "ready"
-
-
-@pytest.mark.root
-@pytest.mark.slow
-def test_nothing_of_an_unprivileged_host_survives_a_stop_its_own_end_or_its_guardians(start: Start) -> None:
-    host = start(tree(agent("echo", "Echo"), agent("awkward", "AwkwardParent", shutdown="500ms")), uid=A)
-    assert host.host()["containment"] in ("pidns", "walk")
-    members = {one["pid"] for one in host.row("/awkward", members=True)["members"]}
-    assert len(members) >= 7
-    host.ask("stop", path="/awkward")
-    assert not any(map(is_alive, members))
-    host.ask("start", path="/awkward")
-    [pid] = host.own_pids("host")
-    before = host.survivors().keys() - {host.guardian_pid}
-    assert len(before) >= 12
-    host.hang_up()
-    kill(pid)
-    wait_until(lambda: not before & host.survivors().keys(), 60, "all are gone")
-    host.wait_answers("/echo")
-    kill(host.guardian_pid)
-    wait_until(lambda: not host.survivors(), 60, f"nothing survives: {host.survivors()}")
 
 
 # ---- garbage
@@ -313,7 +290,7 @@ def test_a_flood_on_the_control_socket_does_not_keep_others_from_it(start: Start
         "context.destroy(linger=0)\n"
     )
     command = [sys.executable, "-c", flood, host.endpoint]
-    host.client.send("/flooder", {"do": "run", "command": command})
+    host.client.send("/flooder", {"do": "run", "command": command}, durable=False)
     host.wait(lambda: host.ask("counters").get("router.flooded", 0) > 0, "the flood is on")
     for number in range(20):
         with Client(host.endpoint, patience_s=20) as client:  # with a look-up of its own, in the midst of it

@@ -126,7 +126,7 @@ def test_a_killed_router_is_replaced_and_calls_go_on_and_new_ones_find_their_way
     agents = {path: host.row(path)["incarnation"] for path in ("/echo", "/doer", "/async")}
     for _ in range(3):
         [router] = host.own_pids("router")
-        host.client.send("/doer", {"do": "many", "path": "/echo", "n": 200})
+        host.client.send("/doer", {"do": "many", "path": "/echo", "n": 200}, durable=False)
         kill(router)
         # one that is looked up for the first time by this client, and one that is known to the agent
         with_new_look_up = host.call("/async", "over a new router")

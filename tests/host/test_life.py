@@ -104,9 +104,9 @@ def test_restart_types_decide_who_comes_back(start: Start) -> None:
     before = {path: row["incarnation"] for path, row in host.rows().items()}
     for path in before:
         if path.endswith("-well"):
-            host.client.send(path, {"do": "exit", "status": 0})
+            host.client.send(path, {"do": "exit", "status": 0}, durable=False)
         elif path.endswith("-badly"):
-            host.client.send(path, {"do": "exit", "status": 3})
+            host.client.send(path, {"do": "exit", "status": 3}, durable=False)
     host.wait_event("agent.exited", count=6)
     for path in ("/permanent-well", "/permanent-badly", "/transient-badly"):
         host.wait(lambda path=path: host.row(path)["incarnation"] not in (None, before[path]), f"{path} comes back")
@@ -122,7 +122,7 @@ def test_the_first_restart_is_at_once_and_the_next_ones_wait_longer_and_longer(s
     backoff = {"initial": "200ms", "factor": 2, "jitter": 0, "calm": "60s"}
     host = start(tree(agent("a", "Doer", backoff=backoff), intensity=10))
     for count in range(1, 4):
-        host.client.send("/a", {"do": "crash"})
+        host.client.send("/a", {"do": "crash"}, durable=False)
         host.wait_event("agent.restarting", count=count)
         host.wait(lambda count=count: len(host.events("agent.ready")) == count + 1, "it is back")
     assert [one["fields"]["delay_s"] for one in host.events("agent.restarting")] == [0.0, 0.2, 0.4]
@@ -180,7 +180,7 @@ def test_too_many_restarts_end_the_supervisor_then_its_supervisor_and_then_the_h
             lambda incarnation=incarnation: host.row("/in/a")["incarnation"] not in (None, incarnation), "it is back"
         )
     host.wait_state("/in/a", "ready")
-    host.client.send("/in/a", {"do": "crash"})
+    host.client.send("/in/a", {"do": "crash"}, durable=False)
     assert host.wait_end() == 1
     last = [line for line in host.output().splitlines() if " host.failed " in line][-1]
     assert "gave up" in last and "/in" in last and "exit status 1" in last, last
@@ -293,7 +293,7 @@ def test_an_agent_that_crashes_over_a_call_is_back_for_the_next_one_with_a_clean
     assert time.monotonic() - began < PATIENCE_S
     assert "RuntimeError: crash on demand" in host.printed("/a")
     segv = host.pid("/a")
-    host.client.send("/a", {"do": "segv"})
+    host.client.send("/a", {"do": "segv"}, durable=False)
     wait_until(lambda: not is_alive(segv), PATIENCE_S, "the process is gone")
     host.wait(lambda: [one for one in host.events("agent.exited") if "SIGSEGV" in one["fields"]["reason"]], "told")
 

@@ -137,7 +137,7 @@ def test_a_call_to_a_group_goes_round_and_passes_by_who_is_busy(start: Start) ->
     body = {"do": "group_call", "group": "crew", "body": "work"}
     assert {host.call("/p", body) for _ in range(3)} == {"/m1", "/m2", "/m3"}
     wake = host.folder / "wake"
-    host.client.send("/m2", {"do": "sleep_until", "file": str(wake)})
+    host.client.send("/m2", {"do": "sleep_until", "file": str(wake)}, durable=False)
     host.wait(lambda: "busy" in str(host.row("/m2")), "the host has heard a beat of /m2")
     before = [host.call(path, "count") for path in ("/m1", "/m3")]
     assert {host.call("/p", body) for _ in range(10)} == {"/m1", "/m3"}

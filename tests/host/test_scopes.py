@@ -219,7 +219,7 @@ def test_nothing_is_left_of_the_children_of_an_owner_that_is_killed(start: Start
     alone = _without_children(host)
     for round_ in range(3):
         file = host.folder / f"begun-{round_}"
-        host.client.send("/p", {"do": word, "file": str(file)})
+        host.client.send("/p", {"do": word, "file": str(file)}, durable=False)
         host.wait(file.exists, "children are being started")
         host.wait(lambda: len(below(host, "/p")) > number, "some more of them")
         before = host.row("/p")["incarnation"]

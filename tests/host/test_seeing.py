@@ -75,7 +75,7 @@ def test_busy_is_shown_while_a_turn_lasts_and_not_after_it(start: Start) -> None
     host = start(tree(agent("doer", "Doer"), agent("async", "AsyncDoer")))
     for path in ("/doer", "/async"):
         assert host.row(path)["flags"] == []
-        host.client.send(path, {"do": "nap", "s": 3})
+        host.client.send(path, {"do": "nap", "s": 3}, durable=False)
         host.wait(lambda path=path: "busy" in host.row(path)["flags"], "it is busy")
         host.wait(lambda path=path: host.row(path)["flags"] == [], "it is idle again")
     assert host.call("/doer", {"do": "nap", "s": 0}) == "awake"
@@ -85,7 +85,7 @@ def test_busy_is_shown_while_a_turn_lasts_and_not_after_it(start: Start) -> None
 def test_c_code_that_holds_the_interpreter_is_silence_and_a_python_loop_is_not(start: Start, deed: str) -> None:
     host = start(tree(agent("doer", "Doer", turn={"progress": "2s"}, shutdown="500ms"), agent("echo", "Echo")))
     pid = host.pid("/doer")
-    host.client.send("/doer", {"do": deed, "after": 2.5})  # silence counts from the first beat on
+    host.client.send("/doer", {"do": deed, "after": 2.5}, durable=False)  # silence counts from the first beat on
     if deed == "hog":
         record = host.wait_event("agent.exited", "/doer")
         assert record["fields"]["reason"].startswith("killed: silent: no beat for 2 s"), record
@@ -104,7 +104,7 @@ def test_reasons_are_words(start: Start) -> None:
     host = start(tree(*(agent(name, "Doer", restart="transient") for name in "abcd"), intensity=100))
     for path, body in (("/a", {"do": "exit", "status": 7}), ("/b", {"do": "segv"})):
         with contextlib.suppress(Down):  # it may be gone before it has said that it took the message
-            host.client.send(path, body)
+            host.client.send(path, body, durable=False)
     kill(host.pid("/c"))
     host.ask("kill", path="/d", reason="because")
     host.wait_event("agent.exited", count=4)

@@ -116,7 +116,7 @@ def test_an_operator_kills_all_at_once(start: Start) -> None:
 
 def test_a_turn_in_hand_is_finished_before_an_orderly_stop(start: Start) -> None:
     host = start(tree(agent("doer", "Doer", shutdown="60s"), agent("caller", "Doer", shutdown="60s")))
-    host.client.send("/doer", {"do": "nap_and_note", "s": 1.0, "file": str(host.folder / "woke")})
+    host.client.send("/doer", {"do": "nap_and_note", "s": 1.0, "file": str(host.folder / "woke")}, durable=False)
     host.wait(lambda: (host.folder / "woke.began").exists(), "the turn is in hand")
     assert host.stop() == 0
     assert (host.folder / "woke").exists()

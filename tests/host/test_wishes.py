@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from typing import Any
 
@@ -84,3 +86,24 @@ def test_a_start_is_answered_once_even_if_another_owner_of_effects_fails() -> No
     (op,) = side.wishes.children._open
     side.wishes.answered(do.Answer(op))
     assert [type(one) for one in side.heard] == [say.Refused]
+
+
+def test_a_tool_that_was_ended_before_its_streams_came_is_not_started_when_they_do() -> None:
+    async def main() -> None:
+        side = Side(May())
+        streams = side.wishes._streams
+        args = {"name": "tool", "argv": ["true"], "env": {}, "cwd": "/", "streams": 5}
+        side.wishes.asked(side.it, say.Request(id=1, op="run", args=args))
+        assert side.heard == []
+        side.wishes.asked(side.it, say.Request(id=2, op="end", args={"path": "/a/tool", "how": "kill"}))
+        refused, ended = side.heard
+        assert isinstance(refused, say.Refused) and (refused.id, refused.code) == (1, "not_running")
+        assert isinstance(ended, say.Response) and ended.result["was_there"] is False
+        streams.came(1, 5, list(os.pipe()))
+        assert side.adds == 0
+        # asked anew, under another number, it is started: the streams are there
+        side.wishes.asked(side.it, say.Request(id=3, op="run", args=args))
+        assert side.adds == 1
+        streams.close()
+
+    asyncio.run(main())

@@ -14,10 +14,10 @@ _CODE = """
 import json, sys
 from agenthost.client.client import Client
 from agenthost.errors import AgenthostError
-endpoint, patience_s, method, words = sys.argv[1], float(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
+endpoint, patience_s, method, (words, named) = sys.argv[1], float(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
 try:
     with Client(endpoint, patience_s=patience_s) as client:
-        print(json.dumps({"result": getattr(client, method)(*words)}))
+        print(json.dumps({"result": getattr(client, method)(*words, **named)}))
 except AgenthostError as error:
     print(json.dumps({"code": error.code, "error": str(error)}))
 """
@@ -45,12 +45,12 @@ class UserClient:
     def call(self, path: str, body: Any = None, timeout: float | None = 30.0) -> Any:
         return self._ask("call", path, body, timeout)
 
-    def send(self, path: str, body: Any = None, timeout: float | None = 30.0) -> None:
-        self._ask("send", path, body, timeout)
+    def send(self, path: str, body: Any = None, timeout: float | None = 30.0, *, durable: bool = True) -> None:
+        self._ask("send", path, body, timeout, durable=durable)
 
-    def _ask(self, method: str, *words: Any) -> Any:
+    def _ask(self, method: str, *words: Any, **named: Any) -> Any:
         done = subprocess.run(
-            [self._python, "-c", _CODE, self._endpoint, str(self._patience_s), method, json.dumps(words)],
+            [self._python, "-c", _CODE, self._endpoint, str(self._patience_s), method, json.dumps([words, named])],
             user=self._uid,
             group=self._uid,
             extra_groups=[],

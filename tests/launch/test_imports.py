@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agenthost.errors import StartFailed
 from agenthost.launch.launcher import Release
+from agenthost.launch.orders import Forked, ForkFailed, Imported
 from agenthost.launch.zygotes import Zygotes
 from tests.launch.births import agent, give_birth, launching, within
 from tests.waiting import wait_until
@@ -178,3 +180,58 @@ def _is_zombie_or_gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return not os.path.exists(f"/proc/{pid}")
+
+
+NOBODY_ASKED = (Forked(id=7, pid=1), ForkFailed(id=7, errno=1, error="x"))
+
+
+@pytest.mark.parametrize("said", [b"\xc1", *map(msgspec.msgpack.encode, NOBODY_ASKED)])
+def test_a_zygote_that_says_what_none_of_ours_would_is_ended(tmp_path: Path, said: bytes) -> None:
+    """The author's code runs in it, with its descriptors."""
+    source = (
+        "import os, socket\n"
+        "for number in map(int, os.listdir('/proc/self/fd')):\n"
+        "    try:\n"
+        f"        socket.socket(fileno=os.dup(number)).send({said!r})\n"
+        "    except OSError:\n"
+        "        pass\n"
+    )
+
+    async def test() -> None:
+        async with launching() as zygotes:
+            error = await failure(zygotes, release_of(tmp_path, source))
+            assert "ended while importing (killed by SIGKILL)" in str(error)
+            assert await say(zygotes, release_of(tmp_path, "def say(): return 'well'", "others"), "others") == "well\n"
+
+    within(test())
+
+
+def test_descriptors_that_nobody_asked_a_zygote_for_are_closed(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    said = msgspec.msgpack.encode(Imported(digest="mine"))
+    source = (
+        "import os, socket\n"
+        f"mine = os.open({str(marker)!r}, os.O_CREAT | os.O_RDONLY)\n"
+        "for number in map(int, os.listdir('/proc/self/fd')):\n"
+        "    try:\n"
+        f"        socket.send_fds(socket.socket(fileno=os.dup(number)), [{said!r}], [mine, mine])\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "def say(): return 'well'\n"
+    )
+
+    async def test() -> None:
+        async with launching() as zygotes:
+            assert await say(zygotes, release_of(tmp_path, source)) == "well\n"
+            (status,) = zygotes.status()
+            assert status.digest != "mine", "the zygote's own word came later"
+            assert str(marker) not in {_target(number) for number in os.listdir("/proc/self/fd")}
+
+    within(test())
+
+
+def _target(descriptor: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return ""

@@ -148,3 +148,26 @@ def test_the_logger_outlives_a_full_disk_and_holds_nobody_up(small_disk: Path) -
     counts = [int(line[4:].split()[0]) for line in told]
     assert len(told) >= 1 and kept == sorted(kept) and kept[-1] == 20_000
     assert len(kept) + sum(counts) == 20_001
+
+
+def test_short_lines_that_come_all_at_once_do_not_make_a_file_larger_than_it_may_be(tmp_path: Path) -> None:
+    file = LogFile(str(tmp_path), "/a", max_bytes=1000, keep=3)
+    lines = [b"line %04d\n" % number for number in range(1000)]
+    file.append(b"".join(lines))
+    file.close()
+    kept = [tmp_path / "a.log.2", tmp_path / "a.log.1", tmp_path / "a.log"]
+    assert all(one.stat().st_size <= 1000 for one in kept)
+    found = b"".join(one.read_bytes() for one in kept).splitlines(keepends=True)
+    assert found == lines[-len(found) :] and len(found) > 200
+
+
+def test_files_of_a_time_when_more_were_kept_go_with_the_next_rotation(tmp_path: Path) -> None:
+    files = LogFiles(lambda path: LogFile(str(tmp_path), path, max_bytes=100, keep=3))
+    files.bound("/a", 100, 5)
+    for _ in range(20):
+        files.append("/a", b"x" * 60 + b"\n")
+    assert len(list(tmp_path.iterdir())) == 5
+    files.bound("/a", 0, 0)
+    files.append("/a", b"x" * 60 + b"\n")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.log", "a.log.1", "a.log.2"]
+    files.close()

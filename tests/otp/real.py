@@ -44,7 +44,7 @@ class Real(Stage):
 
     def leave(self, path: str, status: int) -> None:
         if self.form == "agent":
-            self.host.client.send(self._full(path), {"status": status})
+            self.host.client.send(self._full(path), {"status": status}, durable=False)
         else:
             write_exit(self.folder, self._full(path), status)
 

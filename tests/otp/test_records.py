@@ -71,7 +71,7 @@ def test_format_log_1_a_start_that_fails_is_told_with_the_offender(play: Play) -
 def test_format_log_1_what_an_agent_raises_is_cut_at_its_beginning(start: Start) -> None:
     """Erlang's depth limit: the end of a traceback says most."""
     host: Running = start(tree(agent("a", "Doer"), intensity=10))
-    host.client.send("/a", {"do": "crash", "text": "<begin>" + "x" * 3 * LONGEST + "<end>"})
+    host.client.send("/a", {"do": "crash", "text": "<begin>" + "x" * 3 * LONGEST + "<end>"}, durable=False)
     host.wait_event("agent.exited", "/a")
     assert "<end>" in host.printed("/a"), "all of it is in its log"
     for record in host.events("", "/a"):

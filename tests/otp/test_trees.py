@@ -40,7 +40,7 @@ def test_child_unlink_a_child_that_cuts_its_ties_cannot_hang_the_stop_of_its_sup
     host = start(tree({"name": "s", **tree(cuts, {"name": "other", "command": ["sleep", "1000"]})}))
     pid, other = host.pid("/s/cuts"), host.pid("/s/other")
     if form == "agent":
-        host.client.send("/s/cuts", "cut")
+        host.client.send("/s/cuts", "cut", durable=False)
     expected = 1 + unlinked.NUMBER_OF_DAEMONS * (form == "escaping")
     host.wait(lambda: unlinked.cuts(folder) == expected, "it has cut its ties")
     assert (host.pid("/s/cuts"), host.pid("/s/other")) == (pid, other), "its link is no sign of life"

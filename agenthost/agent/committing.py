@@ -1,0 +1,159 @@
+"""The end of a turn that has something durable, and mail as turns: one course for both desks.
+
+They lend it their way of waiting (``until``), as they do to ``kin``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from agenthost.agent.agent import Message
+from agenthost.agent.durable import FENCED, Durable
+from agenthost.agent.turn import exit_status, one_line
+from agenthost.errors import (
+    AgenthostError,
+    JournalFull,
+    JournalUnavailable,
+    ProtocolError,
+    Refuse,
+    TimedOut,
+    TurnInterrupted,
+)
+from agenthost.protocol import mail
+from agenthost.protocol.codec import unpack_body
+
+if TYPE_CHECKING:
+    from agenthost.agent.door import Asked
+
+AGAIN_S = 1.0
+LAST_WORD_S = 3.0
+"""How long a process that is about to end waits until the journal has heard of its failure."""
+_VERY_LONG_S = 100_000.0
+
+Until = Callable[[Callable[[], bool], float], Awaitable[bool]]
+"""Until the first is true, or False after the time on ``time.monotonic``."""
+
+
+async def commit(durable: Durable, until: Until, *, of: mail.Mail | None = None, take: bool = False) -> None:
+    """Returns when it is true. Raises what it was refused for; ``SystemExit`` if we have a successor. For a turn of
+    mail a disk that is full is waited for: the message is done, only that cannot be written yet."""
+    state = durable.changed_state()
+    if of is None and state is None and not durable.sends:
+        return
+    door = durable.open()
+    version = int(getattr(durable.agent, "state_version", 0) or 0)
+    sends = tuple(durable.sends)
+    if of is None:  # nothing else tells that the turn is the same, if it has to be said again
+        sends = tuple(mail.Sending(one.to, one.body, durable.new_key()) for one in sends)
+    message, attempt = (of.message, of.attempt) if of is not None else (0, 0)
+    while True:
+        asked = door.ask(lambda number: mail.Commit(number, message, attempt, state, version, sends, take))
+        while not await until(_has_answer(asked), time.monotonic() + _VERY_LONG_S):
+            continue  # a stalled journal stalls turns
+        answer = asked.answer
+        if not isinstance(answer, mail.Refused):
+            break
+        error = durable.error(answer)
+        if of is None or not isinstance(error, JournalUnavailable):
+            raise error
+        await until(lambda: False, time.monotonic() + AGAIN_S)
+    durable.committed(state)
+    if take:
+        durable.mail = answer.mail
+
+
+def _has_answer(asked: Asked) -> Callable[[], bool]:
+    return lambda: asked.answer is not None
+
+
+async def post(durable: Durable, until: Until, path: str, body: bytes, deadline: float, *, in_turn: bool) -> None:
+    """In a turn it leaves with the commit; else it is one by itself. ``UnknownName`` at once."""
+    if path not in durable.known:
+        await _ask(durable, until, lambda number: mail.Knows(number, path), path, deadline)
+        durable.known.add(path)
+    if in_turn:
+        durable.sends.append(mail.Sending(path, body))
+    else:
+        key = durable.new_key()
+        await _ask(durable, until, lambda number: mail.Send(number, path, body, key), path, deadline)
+
+
+async def _ask(
+    durable: Durable, until: Until, make: Callable[[int], mail.FromAgent], path: str, deadline: float
+) -> None:
+    door = durable.open()
+    asked = door.ask(make)
+    try:
+        if not await until(lambda: asked.answer is not None, deadline):
+            raise TimedOut(f"cannot send to {path}: the journal has not answered in time")
+    finally:
+        if asked.answer is None:
+            door.forget(asked)
+    if isinstance(asked.answer, mail.Refused):
+        raise durable.error(asked.answer)
+
+
+def take(durable: Durable) -> None:
+    """Ask for the next message; ``durable.mail`` is set when it comes."""
+    if durable.is_taking:
+        return
+
+    def came(answer: Any) -> None:
+        durable.is_taking = False
+        if isinstance(answer, mail.Leased):
+            durable.mail = answer.mail
+        elif answer.code in (JournalUnavailable.code, JournalFull.code):
+            durable.waits = True  # it was tried for long
+        elif answer.code == mail.STALE:
+            sys.stderr.write("a newer incarnation has taken over\n")
+            sys.stderr.flush()
+            import os
+
+            os._exit(FENCED)
+
+    durable.is_taking, durable.waits = True, False
+    durable.open().ask(mail.Take, came)
+
+
+def open_mail(one: mail.Mail) -> Message:
+    """Raises ``ProtocolError`` if the body is no msgpack."""
+    return Message(unpack_body(one.body), one.sender, one.message, "send", None, one.attempt)
+
+
+async def failed(durable: Durable, until: Until, one: mail.Mail, error: BaseException) -> int | None:
+    """The journal hears of it, then the status to exit with is returned; None if the agent goes on."""
+    durable.revert()
+    survives = isinstance(error, AgenthostError | TurnInterrupted)
+    if isinstance(error, SystemExit) and error.code == FENCED:
+        return FENCED
+    why = str(error) if survives else one_line(error)
+    trace = "" if survives else "".join(traceback.format_exception(error))
+    status = None if survives else exit_status(error, trace)
+    fail = mail.Fail(0, one.message, one.attempt, why, final=isinstance(error, Refuse | ProtocolError))
+    await _tell(durable, until, fail, None if survives else LAST_WORD_S)
+    return status
+
+
+async def give_back(durable: Durable, until: Until) -> None:
+    """Before an orderly end: what is leased and was not begun."""
+    one, durable.mail = durable.mail, None
+    if one is not None:
+        unused = mail.Fail(0, one.message, one.attempt, "it was stopped before", unused=True)
+        await _tell(durable, until, unused, LAST_WORD_S)
+
+
+async def _tell(durable: Durable, until: Until, fail: mail.Fail, patience_s: float | None) -> None:
+    import msgspec
+
+    door = durable.open()
+    asked = door.ask(lambda number: msgspec.structs.replace(fail, id=number))
+    patience_s = _VERY_LONG_S if patience_s is None else patience_s
+    await until(lambda: asked.answer is not None, time.monotonic() + patience_s)
+    if asked.answer is None:
+        door.forget(asked)
+    elif isinstance(asked.answer, mail.Refused):
+        durable.waits = True  # it is ours still: whoever asks gets it again

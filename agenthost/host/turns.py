@@ -1,0 +1,54 @@
+"""What the host knows of an agent's turn in hand: since when, what of that counts, and who interrupts it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, eq=False)
+class TurnInHand:
+    """Of one incarnation, over all its turns. Times are on the clock of ``time.monotonic``."""
+
+    number: int = 0
+    """The agent's own number of it; 0 between turns and in short ones, of which nothing is heard."""
+    began_at: float = 0.0
+    """Later by the time that it was frozen since."""
+    timer: asyncio.TimerHandle | None = None
+    """Runs out with ``turn.timeout``."""
+    frozen_at: float | None = None
+    stood: tuple[float, float] = (0.0, 0.0)
+    """From when to when it was frozen last, if no turn was known then."""
+    interruption: int = 0
+    """Number of the Interrupt that is not answered yet, 0 if there is none."""
+    killed: str = ""
+    """The tools that were killed with it, in words."""
+
+    def begin(self, number: int, began_at: float) -> None:
+        """Heard of for the first time, some while after it began."""
+        start, end = self.stood
+        self.number = number
+        self.began_at = began_at + (end - start if start >= began_at else 0.0)
+
+    def end(self) -> None:
+        self.number = 0
+        self.stop_timer()
+
+    def freeze(self, now: float) -> None:
+        if self.frozen_at is None:
+            self.frozen_at = now
+            self.stop_timer()
+
+    def thaw(self, now: float) -> None:
+        if self.frozen_at is None:
+            return
+        if self.number:
+            self.began_at += now - self.frozen_at
+        else:
+            self.stood = self.frozen_at, now
+        self.frozen_at = None
+
+    def stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
