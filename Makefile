@@ -19,7 +19,7 @@ demo: setup ## the same team with a scripted model: no download
 	@exec $(PY) scripts/team.py --scripted
 
 test: setup ## the tests, without the slow ones: under ten minutes on two cores
-	@exec $(PY) -m pytest -m "not slow"
+	@exec $(PY) -m pytest -m "not slow" --dist loadfile --tx '2*popen//python=$(PY) -m tests.worker'
 
 test-all: setup ## all tests, the slow ones and those with a real model too
 	@scripts/setup.sh model || echo "the model extra cannot be installed here: its tests will be skipped"

@@ -14,6 +14,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -50,6 +51,20 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TIERS] = {}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    told: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told["tiers"] = {tier: sorted(said) for tier, said in session.config.stash[_TIERS].items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist has ended: its tiers are told with all others."""
+    tiers = node.config.stash[_TIERS]
+    for tier, said in getattr(node, "workeroutput", {}).get("tiers", {}).items():
+        tiers.setdefault(tier, set()).update(said)
 
 
 def pytest_unconfigure() -> None:

@@ -20,11 +20,12 @@ from tests.leftovers import Process, descendants
 _FORWARDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _SI_USER = 0  # siginfo si_code: sent by kill(2); a terminal's Ctrl-C (SI_KERNEL) reaches pytest without us
 
-init_pid = 0
-"""The pid of the init; 0 where pytest runs without one (under pytest-xdist)."""
+_INIT, _FOLDER = "AGENTHOST_TEST_INIT", "AGENTHOST_TEST_FOLDER"
 
+init_pid = int(os.environ.pop(_INIT, "0"))
+"""The pid of the init; 0 where pytest runs without one."""
 
-_folder = ""
+_folder = os.environ.pop(_FOLDER, "")
 
 
 def run_folder() -> str:
@@ -56,6 +57,11 @@ def fork_below_init() -> int | None:
     for process in left:
         print(f"left after the run, now killed: {process}", file=sys.__stderr__, flush=True)
     return status or (1 if left else 0)
+
+
+def hand_on() -> None:
+    """The Python that this process becomes by exec has the same init and folder."""
+    os.environ[_INIT], os.environ[_FOLDER] = str(init_pid), run_folder()
 
 
 def _wait_end(pytest_pid: int) -> int:

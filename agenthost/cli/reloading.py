@@ -30,10 +30,10 @@ def plan(
 
 
 def reload(output: Output = Format.table, timeout: Timeout = None) -> None:
-    """Read the config again and become what it says, all or nothing.
+    """Read the config again and become what it says.
 
-    What is new starts first; if it does not come up, everything stays as it was. Nobody is restarted whose config did
-    not change.
+    All or nothing: what is new starts first; if it does not come up, everything stays as it was. Nobody is restarted
+    whose config did not change.
     """
     with client() as asked:
         done = asked.request("reload", {"timeout_s": timeout}, timeout=None)

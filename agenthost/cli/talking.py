@@ -50,9 +50,9 @@ def send(
     key: Annotated[str, typer.Option(metavar="KEY", help="The same key is taken once, however often it is sent.")] = "",
     timeout: Timeout = 30.0,
 ) -> None:
-    """Put a message into an agent's mailbox, whether it runs or not.
+    """Put a message into the mailbox of an agent.
 
-    It does not wait for what becomes of it; from then on the message is not lost.
+    The agent need not run for that. Does not wait for what becomes of the message; from then on it is not lost.
     """
     message = _body(body, text)
     with client() as asked, _near(asked, path):
