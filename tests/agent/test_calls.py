@@ -202,6 +202,7 @@ def test_gather_calls_several_at_once_and_keeps_their_order(host: FakeHost, clie
     assert replies[2].startswith("UnknownName") and replies[3].startswith("Refuse")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("callee", ["Echo", "AsyncEcho"])
 @pytest.mark.parametrize("credit", [1, 64])
 def test_ten_thousand_pipelined_calls_are_answered_in_order(

@@ -115,6 +115,7 @@ def test_a_task_that_will_not_be_cancelled_does_not_keep_an_agent(host: FakeHost
     assert host.wait_end(it) == (0 if asked else 1)
 
 
+@pytest.mark.slow
 def test_a_thread_that_runs_on_does_not_keep_an_agent_that_has_crashed(
     host: FakeHost, client: Client, kind: str
 ) -> None:

@@ -64,6 +64,7 @@ def test_the_worst_status_counts_and_the_others_are_done(host: Running) -> None:
     assert done.err == "agenthost: /crew/one: /crew/one has no process\n"
 
 
+@pytest.mark.slow
 def test_a_deadline_ends_the_waiting_not_the_stop(start: Start) -> None:
     host = start(tree({"name": "stubborn", "command": STUBBORN, "shutdown": "2s"}))
     done = agenthost("stop", "stubborn", "--timeout", "100ms")
@@ -71,12 +72,14 @@ def test_a_deadline_ends_the_waiting_not_the_stop(start: Start) -> None:
     host.wait_state("/stubborn", "down")
 
 
+@pytest.mark.slow
 def test_without_wait_it_returns_at_once(start: Start) -> None:
     host = start(tree({"name": "stubborn", "command": STUBBORN, "shutdown": "1s"}))
     assert agenthost("stop", "stubborn", "--no-wait").out == "/stubborn: asked (under way)\n"
     host.wait_state("/stubborn", "down")
 
 
+@pytest.mark.slow
 def test_many_are_stopped_side_by_side(start: Start) -> None:
     names = [f"s{n}" for n in range(8)]
     start(tree(*({"name": name, "command": STUBBORN, "shutdown": "2s"} for name in names)))
@@ -86,6 +89,7 @@ def test_many_are_stopped_side_by_side(start: Start) -> None:
     assert time.monotonic() - began < 8 * 2, "one after the other would take as long as all of them"
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_ends_with_130_and_the_stop_goes_on(start: Start) -> None:
     host = start(tree({"name": "stubborn", "command": STUBBORN, "shutdown": "2s"}))
     with subprocess.Popen([*COMMAND, "stop", "stubborn"], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as client:

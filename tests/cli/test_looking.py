@@ -152,6 +152,7 @@ def test_names_of_processes_cannot_act_on_the_terminal(start: Start) -> None:
         assert "\x1b" not in shown.text and r"\x1b]0;pwned" in shown.text
 
 
+@pytest.mark.slow
 def test_several_hosts_are_told_apart_by_name(start: Start, agents: str) -> None:
     start(tree({"name": "a", "agent": f"{agents}:Echo"}), name=f"one{os.getpid()}")
     start(tree({"name": "b", "agent": f"{agents}:Echo"}), name=f"two{os.getpid()}")

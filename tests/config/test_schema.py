@@ -252,6 +252,7 @@ ONLY_LOADER = (
 """Problems that a schema cannot see."""
 
 
+@pytest.mark.slow
 def test_the_generator_makes_good_pools_and_good_significant_children() -> None:
     def is_good(config: Any) -> bool:
         text = json.dumps(config)

@@ -221,6 +221,7 @@ def test_the_contract_holds_for_a_user_without_rights() -> None:
     assert "walk: ran" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_contract_holds_for_a_user_whom_a_cgroup_was_delegated_to(delegated: str) -> None:
     """Processes stand in the delegated folder itself, as in a systemd unit, and make room for its controllers."""

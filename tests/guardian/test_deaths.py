@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guardian.driving import NOBODY, PATIENCE_S, Driven, interpreter_for, stat
+from tests.guardian.driving import NOBODY, PATIENCE_S, Driven, interpreter_for, open_to_all, stat
 from tests.waiting import wait_until
 
 WALLS = pytest.mark.parametrize("walls", ["require", "never"])
@@ -31,8 +31,7 @@ def start_crowd(folder: Path, walls: str, uid: int | None = None) -> Driven:
     if uid is not None:
         if interpreter_for(uid) is None:
             pytest.skip("no Python 3.11 that an unprivileged user can run")
-        for outer in (folder, *folder.parents[:2]):
-            outer.chmod(0o755)
+        open_to_all(folder)
     return Driven(folder, "crowd", options=options(walls), uid=uid)
 
 
@@ -160,6 +159,7 @@ def test_a_stopped_host_counts_as_silent(tmp_path: Path, walls: str) -> None:
         assert driven.wait_end() == 0
 
 
+@pytest.mark.slow
 def test_the_guardians_own_pause_is_no_silence_of_the_host(tmp_path: Path) -> None:
     with Driven(tmp_path, "obedient", 0, "STOP", options=options("require", "--silence", "1")) as driven:
         host = driven.wait_host()

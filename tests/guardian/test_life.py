@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.guardian.driving import NOBODY, PATIENCE_S, ROOT, Driven, interpreter_for, stat
+from tests.guardian.driving import NOBODY, PATIENCE_S, ROOT, Driven, interpreter_for, open_to_all, stat
 from tests.waiting import wait_until
 
 WALLS = pytest.mark.parametrize("walls", ["require", "never"])
@@ -214,6 +214,7 @@ def test_systemd_hears_readiness_beats_and_the_end(tmp_path: Path) -> None:
             assert driven.wait_end() == 0
 
 
+@pytest.mark.slow
 def test_systemds_watchdog_watches_the_guardian_not_the_host(tmp_path: Path) -> None:
     """A host that hangs is the guardian's business: if systemd took offence as well, it would end them all."""
     address = tmp_path / "notify"
@@ -277,8 +278,7 @@ def test_wrong_arguments_end_with_status_2(words: list[str]) -> None:
 def test_an_unprivileged_user_gets_a_guardian_too(tmp_path: Path, walls: str) -> None:
     if interpreter_for(NOBODY) is None:
         pytest.skip("no Python 3.11 that an unprivileged user can run")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    open_to_all(tmp_path)
     with Driven(tmp_path, "looking", options=options(walls), uid=NOBODY) as driven:
         facts = looked(driven)
         driven.wait_none_left()

@@ -168,6 +168,7 @@ def test_calls_over_a_callee_that_is_killed_again_and_again_all_have_an_outcome(
     host.wait_answers("/callee")
 
 
+@pytest.mark.slow
 def test_a_call_whose_host_is_killed_fails_when_the_host_is_back_and_does_not_wait_for_its_time(start: Start) -> None:
     host = start(tree(agent("slow", "Doer")))
     outcome: list[object] = []

@@ -257,6 +257,7 @@ def test_who_is_asked_to_end_starts_nothing_more(boss: Running) -> None:
     assert "/boss/late" not in boss.rows()
 
 
+@pytest.mark.slow
 def test_thousands_of_starts_at_once_are_bounded_and_the_host_answers_others_meanwhile(boss: Running) -> None:
     """Whoever is let in keeps one of 64 places for as long as it may take to start: in so many seconds, each place is
     taken at most once, and once more for each time that is over."""

@@ -164,6 +164,7 @@ def test_who_is_silent_by_himself_is_found_all_the_same(start: Start) -> None:
     assert "no beat for 4 s" in record["fields"]["reason"]
 
 
+@pytest.mark.slow
 def test_where_it_cannot_be_undone_nobody_gives_way_and_doctor_says_so(start: Start) -> None:
     if os.getuid() != 0 or interpreter_for(NOBODY) is None:
         pytest.skip("only root can start a host of another user, with a Python that he can run")

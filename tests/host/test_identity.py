@@ -271,6 +271,7 @@ def test_garbage_on_an_agents_data_socket_does_not_harm_it(start: Start, seed: i
     assert {path: host.pid(path) for path in pids} == pids
 
 
+@pytest.mark.slow
 def test_a_flood_on_the_control_socket_does_not_keep_others_from_it(start: Start) -> None:
     host = start(tree(agent("echo", "Echo"), agent("flooder", "Doer")))
     flood = (

@@ -195,6 +195,7 @@ def test_guardian_and_host_killed_at_once_leave_nothing_and_the_next_host_remove
     assert not set(left) & set(again.cgroups())
 
 
+@pytest.mark.slow
 def test_without_a_namespace_what_survived_both_is_ended_by_the_next_host(start: Start) -> None:
     host = start(crew(), namespace="never")
     host.call("/doer", {"do": "breed"})

@@ -298,6 +298,7 @@ def test_an_agent_that_crashes_over_a_call_is_back_for_the_next_one_with_a_clean
     host.wait(lambda: [one for one in host.events("agent.exited") if "SIGSEGV" in one["fields"]["reason"]], "told")
 
 
+@pytest.mark.slow
 def test_commands_on_what_is_not_there_or_on_its_way_are_refused_in_words(start: Start) -> None:
     host = start(tree(agent("deaf", "Deaf", shutdown="2s"), agent("echo", "Echo")))
     with pytest.raises(UnknownName, match="did you mean /echo"):

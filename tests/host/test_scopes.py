@@ -97,6 +97,7 @@ def test_a_child_that_fails_as_soon_as_it_runs_fails_the_scope(start: Start) -> 
     assert below(host, "/p") == []
 
 
+@pytest.mark.slow
 @both
 def test_a_child_that_ends_well_fails_nothing(start: Start, kind: str) -> None:
     host = start(tree(family("p", kind)))

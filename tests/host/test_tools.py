@@ -100,6 +100,7 @@ def test_a_tool_may_print_a_gigabyte(start: Start, kind: str) -> None:
     assert sum(one.stat().st_size for one in host.places.logs.rglob("*") if one.is_file()) < 2_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_hundred_tools_leave_nothing_behind(start: Start, kind: str) -> None:
     """Half of them with daemons, half killed because they are late; the async agent has twenty at a time."""

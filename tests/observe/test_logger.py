@@ -243,6 +243,7 @@ def test_a_program_that_prints_without_end_is_held_back_by_its_own_pipe(tmp_path
         assert 16 * 2**20 < total < 18 * 2**20
 
 
+@pytest.mark.slow
 def test_all_sources_together_keep_to_the_total_rate(tmp_path: Path) -> None:
     total = 4 * 1024 * 1024
     with logging(tmp_path, 100 * total, total) as logger:
