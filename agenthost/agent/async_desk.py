@@ -124,22 +124,26 @@ class AsyncDesk:
             elif durable.mail is None:
                 await self._wait_news()
 
+    def _begin_turn(self, deadline: float | None, attempt: int = 1) -> AsyncContext:
+        """As in the plain desk."""
+        if not self._sentry.is_awake:
+            self._loop.remove_reader(self._birth_socket)
+        context = AsyncContext(self._path, self._inc, deadline, self, attempt)
+        self._exposed = self._context = self._gathering = context
+        self._sentry.begin(context)
+        return context
+
     async def _take_turn(self, turn: Turn) -> int | None:
         callee = self._wires.callee
         try:
             message = turns.open_message(turn)
         except ProtocolError as error:
             return turns.fail(callee, turn, error)
-        if not self._sentry.is_awake:
-            self._loop.remove_reader(self._birth_socket)
-        self._exposed = self._context = context = AsyncContext(self._path, self._inc, turn.deadline, self)
-        self._gathering = context
-        self._sentry.begin(context)
+        context = self._begin_turn(turn.deadline)
         try:
             try:
                 reply = await self._agent.handle(message, context)
             finally:
-                self._exposed = None
                 await self._end_turn()
             if context.interrupted:
                 self._sentry.check()
@@ -159,17 +163,12 @@ class AsyncDesk:
         """As in the plain desk."""
         one, durable.mail = durable.mail, None
         assert one is not None
-        if not self._sentry.is_awake:
-            self._loop.remove_reader(self._birth_socket)
-        self._exposed = self._context = context = AsyncContext(self._path, self._inc, None, self, one.attempt)
-        self._gathering = context
-        self._sentry.begin(context)
+        context = self._begin_turn(None, one.attempt)
         try:
             message = committing().open_mail(one)
             try:
                 await self._agent.handle(message, context)
             finally:
-                self._exposed = None
                 await self._end_turn()
             if context.interrupted:
                 self._sentry.check()
@@ -191,16 +190,11 @@ class AsyncDesk:
 
     async def _take_down(self, down: Ended) -> int | None:
         """A turn of ``on_down``. Returns the status to exit with, None if the agent goes on."""
-        if not self._sentry.is_awake:
-            self._loop.remove_reader(self._birth_socket)
-        self._exposed = self._context = context = AsyncContext(self._path, self._inc, None, self)
-        self._gathering = context
-        self._sentry.begin(context)
+        context = self._begin_turn(None)
         try:
             try:
                 await settled(self._agent.on_down(down, context))  # type: ignore[attr-defined]  # it has one, or no turn
             finally:
-                self._exposed = None
                 await self._end_turn()
             if context.interrupted:
                 self._sentry.check()

@@ -129,16 +129,21 @@ class SyncDesk:
                 continue
             self._listen(0.0 if callee.queued else None)
 
+    def _begin_turn(self, deadline: float | None, attempt: int = 1) -> Context:
+        """The sentry reads the birth socket from the first turn on."""
+        if not self._sentry.is_awake:
+            self._drop_source(self._birth_socket.fileno())
+        self._context = self._gathering = context = Context(self._path, self._inc, deadline, self, attempt)
+        self._sentry.begin(context)
+        return context
+
     def _take_turn(self, turn: Turn) -> int | None:
         callee = self._wires.callee
         try:
             message = turns.open_message(turn)
         except ProtocolError as error:
             return turns.fail(callee, turn, error)
-        if not self._sentry.is_awake:
-            self._drop_source(self._birth_socket.fileno())
-        self._context = self._gathering = context = Context(self._path, self._inc, turn.deadline, self)
-        self._sentry.begin(context)
+        context = self._begin_turn(turn.deadline)
         try:
             try:
                 reply = self._agent.handle(message, context)
@@ -161,10 +166,7 @@ class SyncDesk:
         """A turn of durable mail. Returns the status to exit with, None if the agent goes on."""
         one, durable.mail = durable.mail, None
         assert one is not None
-        if not self._sentry.is_awake:
-            self._drop_source(self._birth_socket.fileno())
-        self._context = self._gathering = context = Context(self._path, self._inc, None, self, one.attempt)
-        self._sentry.begin(context)
+        context = self._begin_turn(None, one.attempt)
         try:
             message = committing().open_mail(one)
             try:
@@ -191,10 +193,7 @@ class SyncDesk:
 
     def _take_down(self, down: Ended) -> int | None:
         """A turn of ``on_down``. Returns the status to exit with, None if the agent goes on."""
-        if not self._sentry.is_awake:
-            self._drop_source(self._birth_socket.fileno())
-        self._context = self._gathering = context = Context(self._path, self._inc, None, self)
-        self._sentry.begin(context)
+        context = self._begin_turn(None)
         try:
             try:
                 self._agent.on_down(down, context)  # type: ignore[attr-defined]  # an agent without it gets no such turn
