@@ -29,6 +29,8 @@ CELLS_PER_LOOK = 100
 SUSPECTS = 100
 """0.1 ms each, with three threads. A crowd larger than that does not give way as a whole."""
 THREADS_PER_CELL, PROCESSES_PER_LOOK = 64, 200
+SOON_S = 0.05
+"""Until the next part of a crowd that is being lowered."""
 LATER = (OSError, ContainmentError)
 """Out of descriptors, or a cell is being taken apart: the others are looked at all the same, this one in a second."""
 CPUS = len(os.sched_getaffinity(0))
@@ -42,12 +44,16 @@ class Suspect:
     at: float
     times: dict[int, pace.Times]
     lowered: bool = False
+    is_through: bool = False
+    """All that were there have been lowered: before that, those that are starve beside their own siblings."""
     spared: set[int] = field(default_factory=set)
     """Threads that gave way by their author's will."""
     passed: int = 0
     """So many processes were changed; the next look goes on from there."""
     idle_looks: int = 0
     starved_looks: int = 0
+    used_s: float | None = None
+    """CPU time of the cell, by its own count, when that was looked at last."""
     changed: set[int] = field(default_factory=set)
     """Processes of it that were made to give way."""
     clean: int = 0
@@ -70,14 +76,16 @@ class GivingWay:
         self._is_crowded = False
         """Somebody else wanted to run when that was looked at last."""
         self._timer: asyncio.TimerHandle | None = None
+        self._rest: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         if not self.refusal:
             self._timer = at_next_pulse(self._turn)
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._rest):
+            if timer is not None:
+                timer.cancel()
 
     def turn_ended(self, of: Incarnation) -> None:
         """What comes next is served at once."""
@@ -117,6 +125,20 @@ class GivingWay:
             for of in self._candidates(list(present)):
                 with contextlib.suppress(*LATER):
                     self._glance(of, fair, now)
+        self._lower_rest_soon()
+
+    def _lower_rest_soon(self) -> None:
+        """A crowd is lowered in parts, none of which holds up the loop for long."""
+        if self._timer is not None and any(one.lowered and not one.is_through for one in self._suspects.values()):
+            self._rest = asyncio.get_running_loop().call_later(SOON_S, self._lower_rest)
+
+    def _lower_rest(self) -> None:
+        self._left = PROCESSES_PER_LOOK
+        for suspect in list(self._suspects.values()):
+            if suspect.lowered and not suspect.is_through:
+                with contextlib.suppress(*LATER):
+                    self._lower(suspect, suspect.of.cell.own_members())
+        self._lower_rest_soon()
 
     def _candidates(self, present: list[Incarnation]) -> Iterator[Incarnation]:
         """The next of those whose turn takes long, and of all."""
@@ -157,6 +179,8 @@ class GivingWay:
         period, members = self._measure(suspect, now)
         of, some = suspect.of, members[:THREADS_PER_CELL]
         found = pace.finding(period, fair, lambda: pace.any_ready(some, suspect.times))
+        if found == "starves" and not suspect.is_through:
+            found = "computes"
         suspect.idle_looks = 0 if found == "computes" else suspect.idle_looks + 1
         suspect.starved_looks = suspect.starved_looks + 1 if found == "starves" else 0
         if found == "starves":
@@ -177,6 +201,11 @@ class GivingWay:
         # always the same ones: those of a fork bomb are alike
         after = pace.read_times(members[:THREADS_PER_CELL], THREADS_PER_CELL)
         period = pace.between(suspect.times, after, now - suspect.at)
+        used_s, before_s = None if suspect.of.let_go else suspect.of.cell.own_cpu_s(), suspect.used_s
+        if len(members) > THREADS_PER_CELL and used_s is not None and before_s is not None:
+            # of a crowd each runs once in seconds: those that are measured may have had no turn at all
+            period = period._replace(ran_s=used_s - before_s)
+        suspect.used_s = used_s
         suspect.at, suspect.times = now, after
         return period, members
 
@@ -193,11 +222,12 @@ class GivingWay:
             if found and not any(pid in one.changed for one in others):
                 before |= found
         suspect.changed.update(some)
+        suspect.is_through = suspect.is_through or suspect.passed >= len(members)
         return before
 
     def _restore(self, suspect: Suspect) -> None:
         self._suspects.pop(suspect.of.n, None)
-        suspect.lowered = suspect.of.computing = False
+        suspect.lowered = suspect.is_through = suspect.of.computing = False
         suspect.passed = suspect.clean = 0
         self._restoring[suspect.of.n] = suspect
         self._restore_on(suspect)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,8 +28,10 @@ TIMES = 10.0
 
 CALLS, LOOKS = 1000, 100
 
-MANY = 1000
-"""Of its 1,500: as zombies are reaped others are born, so no two looks find the same."""
+MANY = 1500
+
+CALM_S = 15.0
+"""After so long, at the latest, it gives way: the host looks once a second, and lowers a crowd in parts."""
 
 HARD_END_S = 60
 
@@ -66,9 +67,10 @@ def test_beside_a_fork_bomb_the_host_answers_and_others_call_each_other(
         calls_ms, status_ms = measured(host)
         host.ask("start", path=IT)
         seen = watch(host, IT)
-        host.wait(lambda: len(seen.look()) > MANY, "it has exploded")
+        host.wait(lambda: len(seen.look()) >= MANY, "it has exploded")
+        calm_s = seconds_until_calm(host, TIMES * calls_ms)
         bombed_calls_ms, bombed_status_ms = measured(host)
-        assert len(seen.look()) > MANY
+        assert len(seen.look()) >= MANY
         before_s = time.monotonic()
         host.ask("stop", path=IT)
         took_s = time.monotonic() - before_s
@@ -76,34 +78,36 @@ def test_beside_a_fork_bomb_the_host_answers_and_others_call_each_other(
         figures = (
             f"{tier}: p99 of status {status_ms:.1f} ms, beside the bomb {bombed_status_ms:.1f} ms; of calls between "
             f"others {calls_ms:.2f} ms, beside the bomb {bombed_calls_ms:.2f} ms: {bombed_calls_ms / calls_ms:.1f} "
-            f"times; stopped in {took_s:.2f} s, 0.3 s of them grace"
+            f"times, after {calm_s:.1f} s; stopped in {took_s:.2f} s, 0.3 s of them grace"
         )
         print(figures)
         assert not left, f"{len(left)} left: {left[:10]}"
         assert bombed_status_ms <= STATUS_S * 1000, figures
         assert bombed_calls_ms <= TIMES * calls_ms, figures
+        assert calm_s <= CALM_S, figures
         assert {host.row(path)["restarts"] for path in ("/a", "/b")} == {0}
 
 
 def measured(host: Running) -> tuple[float, float]:
-    """p99 of calls of /a to /b, and of status meanwhile, in ms."""
+    """p99 of calls of /a to /b, and then of status, in ms: one is a promise to agents, one to operators."""
+    done = host.call("/a", {"do": "many", "path": "/b", "n": CALLS}, timeout=120)
+    assert done["errors"] == [] and len(done["took_s"]) == CALLS
     looks_s: list[float] = []
-
-    def look() -> None:
-        with host.new_client(patience_s=PATIENCE_S) as client:
-            for _ in range(LOOKS):
-                began = time.perf_counter()
-                client.request("status", {}, timeout=PATIENCE_S)
-                looks_s.append(time.perf_counter() - began)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        done = host.call("/a", {"do": "many", "path": "/b", "n": CALLS}, timeout=120)
-    finally:
-        thread.join()
-    assert done["errors"] == [] and len(done["took_s"]) == CALLS and len(looks_s) == LOOKS
+    with host.new_client(patience_s=PATIENCE_S) as client:
+        for _ in range(LOOKS):
+            began = time.perf_counter()
+            client.request("status", {}, timeout=PATIENCE_S)
+            looks_s.append(time.perf_counter() - began)
     return p99(done["took_s"]) * 1000, p99(looks_s) * 1000
+
+
+def seconds_until_calm(host: Running, bound_ms: float) -> float:
+    """From now until some calls in a row are all within ``bound_ms``."""
+    began = time.monotonic()
+    while True:
+        done = host.call("/a", {"do": "many", "path": "/b", "n": 3}, timeout=HARD_END_S)
+        if max(done["took_s"]) * 1000 <= bound_ms:
+            return time.monotonic() - began
 
 
 def p99(values: list[float]) -> float:

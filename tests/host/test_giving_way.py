@@ -128,6 +128,20 @@ def test_a_program_gives_way_with_all_it_started_and_has_it_back_when_it_rests(s
 
 @pytest.mark.slow
 @can_change
+def test_a_crowd_of_which_each_runs_but_once_in_a_while_gives_way_and_stays_so(start: Start) -> None:
+    """More than are measured one by one: of a crowd, those may have had no turn for seconds."""
+    crowd = f"for i in $(seq 300); do ({SPIN}) & done; wait"
+    host = start(tree({"name": "crowd", "command": ["sh", "-c", crowd]}))
+    host.wait(lambda: computes(host, "/crowd"), "it gives way")
+    host.wait(lambda: policies(host, "/crowd") == {os.SCHED_IDLE}, "all of it does")
+    for _ in range(5):
+        at = cpu_s(host, "/crowd")
+        host.wait(lambda: cpu_s(host, "/crowd") > at + 1, "it has computed for another second")  # noqa: B023
+        assert computes(host, "/crowd") and policies(host, "/crowd") == {os.SCHED_IDLE}
+
+
+@pytest.mark.slow
+@can_change
 def test_who_is_starved_by_foreign_processes_is_let_go_and_not_called_silent(start: Start) -> None:
     """They are put into its cpu group: from outside, that has a weight of its own, which leaves it a seventeenth."""
     host = start(tree(agent("hog", "Doer", shutdown="kill", turn={"progress": "4s"})), containment="cgroup")
