@@ -33,11 +33,11 @@ def refusal() -> str:
     assert trial.native_id is not None
     try:
         if not (_is_capable() or _may_leave(os.getpid(), trial.native_id)):
-            return "SCHED_IDLE could not be undone; set LimitNICE=20 (RLIMIT_NICE) or give CAP_SYS_NICE"
+            return "SCHED_IDLE could not be undone; set LimitNICE=-5 (RLIMIT_NICE) or give CAP_SYS_NICE"
         os.sched_setscheduler(trial.native_id, os.SCHED_IDLE, ORDINARY)
         os.sched_setscheduler(trial.native_id, os.SCHED_OTHER, ORDINARY)
     except OSError as error:
-        return f"the kernel refuses sched_setscheduler: {error.strerror}; set LimitNICE=20 or give CAP_SYS_NICE"
+        return f"the kernel refuses sched_setscheduler: {error.strerror}; set LimitNICE=-5 or give CAP_SYS_NICE"
     finally:
         over.set()  # not joined: should it be left at SCHED_IDLE, it may not run for a while
     if pace.parse_times(_own_times()) is None:
