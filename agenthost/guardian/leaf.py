@@ -4,8 +4,9 @@ Controllers can be turned on below a cgroup only while no process stands in it i
 processes"). The host clears it of itself, but cannot name a guardian outside of its PID namespace; so that one goes
 first, and what it starts begins in the leaf. ``containment.ground`` knows the name and sees through it.
 
-Rule: nothing moves but out of a cgroup that was given to us, which systemd marks by an extended attribute
-(``Delegate=``, systemd.resource-control(5)); in any other one the processes of others stand too.
+Rule: nothing moves but out of a cgroup that was given to us. systemd marks such a one by an extended attribute
+(``Delegate=``, systemd.resource-control(5)), but a user's own systemd, in version 252, does not: without root, one that
+we own and stand in alone is ours as well. In any other one the processes of others stand too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _MARKS = ("user.delegate", "trusted.delegate")
 def try_enter() -> str | None:
     """Returns why the kernel refused it; None when we are in the leaf, or nothing was delegated."""
     own = _own_folder()
-    if own is None or not _is_delegated(own):
+    if own is None or not (_is_delegated(own) or _is_ours_alone(own)):
         return None
     leaf = f"{own}/{NAME}"
     try:
@@ -51,6 +52,17 @@ def _own_folder() -> str | None:
     if entry in (None, "/") or point is None or "\\" in point:  # an escaped letter: no place where anybody mounts it
         return None
     return f"{point}{entry}"
+
+
+def _is_ours_alone(folder: str) -> bool:
+    """Never of root's, who owns them all."""
+    try:
+        if os.geteuid() == 0 or os.stat(folder).st_uid != os.geteuid():
+            return False
+        with open(f"{folder}/cgroup.procs", encoding="ascii") as file:
+            return file.read().split() == [str(os.getpid())]
+    except OSError:
+        return False
 
 
 def _is_delegated(folder: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agenthost.containment import ground, hierarchy
-from tests.guardian.driving import ROOT
+from tests.guardian.driving import NOBODY, ROOT, interpreter_for
 from tests.waiting import wait_until
 
 ENTER = "from agenthost.guardian import leaf; print(leaf.try_enter()); print(open('/proc/self/cgroup').read())"
@@ -61,3 +61,29 @@ def test_a_guardian_stays_where_nothing_was_delegated(folder: str, mark: bytes |
         os.setxattr(folder, "user.delegate", mark)
     assert entered(folder) == ["None", hierarchy.entry_of(folder)]
     assert not Path(folder, "agenthost-guardian").exists()
+
+
+def test_without_a_mark_a_user_who_owns_it_and_stands_in_it_alone_makes_room(folder: str) -> None:
+    assert entered_as_nobody(folder, owned=True) == ["None", f"{hierarchy.entry_of(folder)}/agenthost-guardian"]
+
+
+def test_a_user_stays_where_others_stand_or_what_is_not_his(folder: str) -> None:
+    assert entered_as_nobody(folder, owned=False) == ["None", hierarchy.entry_of(folder)]
+    with subprocess.Popen(["sh", "-c", JOIN, folder, "cat"], stdin=subprocess.PIPE) as other:
+        wait_until(lambda: str(other.pid) in Path(folder, "cgroup.procs").read_text().split(), 10, "it stands there")
+        assert entered_as_nobody(folder, owned=True) == ["None", hierarchy.entry_of(folder)]
+        assert other.stdin is not None
+        other.stdin.close()
+
+
+def entered_as_nobody(folder: str, *, owned: bool) -> list[str]:
+    python = interpreter_for(NOBODY)
+    if python is None:
+        pytest.skip("no interpreter here can be run by another user")
+    for path in (folder, f"{folder}/cgroup.procs"):
+        os.chown(path, NOBODY if owned else 0, -1)
+    drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    words = ["sh", "-c", JOIN, folder, *drop, python, "-c", ENTER]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True)
+    why, *entries = done.stdout.splitlines()
+    return [why, *(line[3:] for line in entries if line.startswith("0::"))]

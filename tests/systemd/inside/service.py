@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -165,7 +166,9 @@ class Service:
 
 
 def kill(*pids: int) -> None:
-    """All of them before any has noticed the end of another."""
-    for signum in (signal.SIGSTOP, signal.SIGKILL):
-        for pid in pids:
-            os.kill(pid, signum)
+    """All of them before any notices the end of another. The kernel may: what it has ended already is no error."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
