@@ -29,13 +29,14 @@ class Machine:
     """``report`` after ``wait_end``: name of a case to what came of it."""
 
     def __init__(self, folder: Path) -> None:
-        self._report, self._console = folder / "report", folder / "console"
+        self._report, self._console, self._said = folder / "report", folder / "console", folder / "said"
         initrd = image.initrd(folder)
         words = [*_QEMU, "-serial", f"file:{self._console}", "-serial", f"file:{self._report}"]
         words += ["-kernel", str(image.base() / "vmlinuz"), "-initrd", str(initrd), "-append", _KERNEL]
-        self._process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=_modest
-        )
+        with self._said.open("wb") as said:
+            self._process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, preexec_fn=_modest
+            )
 
     def wait_end(self) -> dict[str, dict[str, Any]]:
         """``AssertionError`` with the end of the console if it does not get to the last case."""
@@ -47,8 +48,7 @@ class Machine:
         report = {line["case"]: line for line in map(json.loads, lines)}
         if "end" not in report:
             said = self.console()[-6000:]
-            assert self._process.stderr is not None
-            raise AssertionError(f"the machine came to {list(report)}\n{self._process.stderr.read().decode()}\n{said}")
+            raise AssertionError(f"the machine came to {list(report)}\n{self._said.read_text()}\n{said}")
         return report
 
     def console(self) -> str:
