@@ -49,7 +49,9 @@ class Witness:
         self._held = os.open(f"/proc/{self.main}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         mine = os.readlink(f"/proc/self/fd/{self._held}")
         self._namespace = mine if mine != _namespace(of_host) else ""
-        self.known: set[Id] = set()
+        everybody = _everybody(lambda pid: "")
+        self.known: set[Id] = {one for one, _ in everybody if one[0] == self.main}
+        """At first its main process, which the host names: one that was forked shows no environment of its own."""
 
     def close(self) -> None:
         os.close(self._held)
