@@ -107,8 +107,8 @@ class Running:
             )
         return self
 
-    def wait_ready(self) -> Running:
-        self.wait(lambda: self.host().get("state") == "ready", "the host is ready")
+    def wait_ready(self, seconds: float = PATIENCE_S) -> Running:
+        self.wait(lambda: self.host().get("state") == "ready", "the host is ready", seconds)
         return self
 
     def end(self) -> None:
@@ -298,11 +298,13 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, config_tree: dict[str, Any], **keys: Any) -> Iterator[Running]:
+def running(
+    folder: Path, config_tree: dict[str, Any], *, ready_s: float = PATIENCE_S, **keys: Any
+) -> Iterator[Running]:
     """A host that is ready. If it still runs at the end of the test it must end as planned, and leave nothing."""
     one = Running(folder, config_tree, **keys)
     try:
-        yield one.start().wait_ready()
+        yield one.start().wait_ready(ready_s)
         if one.process is not None and one.process.poll() is None:
             one.hang_up()
             assert one.stop() == 0, one.output()[-6000:]
