@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from agenthost.agent.popen import Tool
     from agenthost.agent.ran import Ran
     from agenthost.agent.scope import AsyncScope, Scope
-    from agenthost.errors import Refuse, TurnInterrupted
+    from agenthost.agent.telling import Stream
+    from agenthost.errors import Refuse, TurnFailed, TurnInterrupted
 
 __all__ = [
     "IGNORE",
@@ -61,7 +62,9 @@ __all__ = [
     "Ran",
     "Refuse",
     "Scope",
+    "Stream",
     "Tool",
+    "TurnFailed",
     "TurnInterrupted",
     "__version__",
 ]
@@ -69,6 +72,7 @@ __all__ = [
 _HOMES = {
     "IGNORE": "agenthost.agent.agent",
     "Refuse": "agenthost.errors",
+    "TurnFailed": "agenthost.errors",
     "TurnInterrupted": "agenthost.errors",
     "Agent": "agenthost.agent.agent",
     "Message": "agenthost.agent.agent",
@@ -81,6 +85,7 @@ _HOMES = {
     "AsyncTool": "agenthost.agent.async_popen",
     "Scope": "agenthost.agent.scope",
     "AsyncScope": "agenthost.agent.scope",
+    "Stream": "agenthost.agent.telling",
     "Ended": "agenthost.agent.monitor",
     "Monitor": "agenthost.agent.monitor",
     "AsyncMonitor": "agenthost.agent.monitor",

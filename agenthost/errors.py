@@ -19,7 +19,10 @@
     |- Down                        down              1   the agent that was called has ended
     |- HandlerFailed               handler_failed    1   the agent that was called raised
     |- Interrupted                 interrupted       1   the turn that was to answer was interrupted
+    |- OutcomeUnknown              outcome_unknown   1   an earlier attempt may have done it, so it is not done again
     |- Refuse                      refused           1   the agent that was called says no; it is well
+    |- TurnFailed                  turn_failed       1   the turn's work failed; its process is well
+    |  `- AnswerRejected           rejected          1   its answer was no good: ``check`` of the agent said so
     |- StartFailed                 start_failed      1   a process was not born or did not get ready
     |- ProtocolError               protocol          1   somebody said something malformed
     |- ContainmentError            containment       1   the kernel refused a wall
@@ -36,6 +39,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agenthost.agent.attempt import ToolCall
     from agenthost.agent.ran import Ran
 
 
@@ -138,10 +142,39 @@ class Interrupted(AgenthostError):
     code = "interrupted"
 
 
+class OutcomeUnknown(AgenthostError):
+    """A call that an earlier attempt of this message has begun, and whose end is not known: nothing was called now.
+    ``call`` is that one; None where the error has travelled over the wire."""
+
+    code = "outcome_unknown"
+
+    def __init__(self, message: str, *, call: ToolCall | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.call = call
+
+
 class Refuse(AgenthostError):
     """Raised by a handler for a failure it expects: the caller gets it as it is, the agent goes on."""
 
     code = "refused"
+
+
+class TurnFailed(AgenthostError):
+    """Raised by a handler whose work failed though its process is well: the caller gets it, the agent goes on, and what
+    becomes of a durable message says ``recovery`` in the config. ``retry_after_s``: not before, says who refused.
+    ``tool``: what was called, if that is what failed."""
+
+    code = "turn_failed"
+    kind = "error"
+    """As in ``core.remedy.failure``."""
+
+    def __init__(self, message: str, *, retry_after_s: float = 0.0, tool: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s, self.tool = retry_after_s, tool
+
+
+class AnswerRejected(TurnFailed):
+    code, kind = "rejected", "rejected"
 
 
 class StartFailed(AgenthostError):

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import zmq
-from benchmarks import journal, mail
+from benchmarks import journal, mail, sleep
 from benchmarks.figures import Figure, as_markdown, as_text
 from benchmarks.measure import FULL, QUICK, measure
 
@@ -39,7 +39,8 @@ def main() -> int:
             stored = journal.measure(Path(folder), journal.QUICK if wanted.quick else journal.FULL)
             hosted = measure(Path(folder), QUICK if wanted.quick else FULL)
             mailed = mail.measure(Path(folder), quick=wanted.quick)
-            for figure in itertools.chain(stored, mailed, hosted):
+            slept = sleep.measure(Path(folder), quick=wanted.quick)
+            for figure in itertools.chain(stored, mailed, slept, hosted):
                 figures.append(figure)
                 print(f"{time.monotonic() - began:6.1f} s  {figure.name}", file=sys.stderr, flush=True)
         except (AgenthostError, OSError, RuntimeError, zmq.ZMQError) as error:

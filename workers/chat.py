@@ -9,17 +9,24 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
-from agenthost_workers.completion import CompletionError, Endpoint
+from agenthost_workers.completion import Completion, CompletionError, Endpoint
 
 from agenthost import Agent, Context, Message, Refuse
+
+if TYPE_CHECKING:
+    from agenthost.agent.telling import Stream
 
 _REQUEST_KEYS = ("model", "temperature", "max_tokens", "top_p", "seed", "stop", "response_format")
 
 
 class Chat(Agent):
     """The body is a text, ``{"text": ...}`` or ``{"messages": [...]}``; the latter leaves the history aside.
+
+    The answer (not one to ``messages``) is streamed into the session's log as ``answer``; see ``agenthost chat``. Mail
+    has no other reply, and what the endpoint says no with is an ``error`` there.
 
     With ``"schema"`` in the body (or in the args) the answer is JSON by that schema, and the reply has it parsed as
     ``value``. A key of the body wins over the same of the args. Reply: ``{"text", "finish_reason", "usage"}``.
@@ -55,15 +62,39 @@ class Chat(Agent):
         if deadline is None:
             deadline = time.monotonic() + float(self.args.get("timeout_s", 120))
         try:
-            answer = self._endpoint.complete(request, deadline=deadline)
+            if given is None:  # a conversation: whoever follows the session sees the answer grow
+                answer = self._stream(request, deadline, ctx)
+            else:
+                answer = self._endpoint.complete(request, deadline=deadline)
         except CompletionError as error:
-            raise Refuse(f"cannot get an answer of the model: {error}") from error
+            why = f"cannot get an answer of the model: {error}"
+            if message.kind == "call":
+                raise Refuse(why) from error
+            ctx.emit("error", text=why)  # nobody waits for a reply: who has asked reads it in the session
+            return None
         reply = {"text": answer.text, "finish_reason": answer.finish_reason, "usage": answer.usage}
         if request.get("response_format", {}).get("type") == "json_schema":
             reply["value"] = _parsed(answer.text, answer.finish_reason)
         if given is None:
             self.state["messages"] = [*history, asked, {"role": "assistant", "content": answer.text}]
-        return reply
+        return reply if message.kind == "call" else None  # who follows the session has read it
+
+    def _stream(self, request: dict[str, Any], deadline: float, ctx: Context) -> Completion:
+        """The entry begins with its first word: where there is none there is nothing to be broken off."""
+        with ExitStack() as told:
+            out: list[Stream] = []
+
+            def write(text: str) -> None:
+                if not out:
+                    out.append(told.enter_context(ctx.stream("answer")))
+                out[0].write(text)
+
+            answer = self._endpoint.complete(request, deadline=deadline, on_text=write)
+            if not out:
+                write("")
+            if answer.finish_reason != "stop":
+                out[0].set(finish_reason=answer.finish_reason)
+        return answer
 
     def on_stop(self, ctx: Context) -> None:
         self._endpoint.close()

@@ -33,6 +33,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from agenthost.errors import UsageError
+
 if TYPE_CHECKING:
     from agenthost.agent.durable import Durable
 
@@ -77,6 +79,8 @@ class Agent(ABC):
     """
 
     args: dict[str, Any]
+    state_version: int = 0
+    """Kept with the state: raise it when what stands in the state changes, and write ``migrate``."""
     if TYPE_CHECKING:
         state: Any
     else:
@@ -91,6 +95,14 @@ class Agent(ABC):
 
     def on_stop(self, ctx: Any) -> Any:
         """Runs after the last turn of an orderly stop, and only then."""
+
+    def migrate(self, state: Any, from_version: int) -> Any:
+        """Returns the state as this class has it, of one that an older ``state_version`` has left. Called when it is
+        loaded; it is kept with the turn. What it raises fails the turn, and leaves what is kept as it is."""
+        raise UsageError(
+            f"cannot open a state of version {from_version}: {type(self).__qualname__} has state_version "
+            f"{self.state_version} and no migrate(state, from_version)"
+        )
 
 
 def create(kind: type[Agent], args: dict[str, Any], durable: Durable | None = None) -> Agent:

@@ -22,9 +22,9 @@ import zmq
 
 from agenthost.agent import turn as turns
 from agenthost.agent.agent import Agent
-from agenthost.agent.context import AsyncContext, Outcome
-from agenthost.agent.desk import committing
-from agenthost.agent.durable import Durable
+from agenthost.agent.context import AsyncContext, Outcome, Tell
+from agenthost.agent.desk import committing, recalling, remedying, teller, telling
+from agenthost.agent.durable import Durable, check_in_hand
 from agenthost.agent.interruption import BLOCKED_S, SIGNAL, Interruption, is_authors
 from agenthost.agent.loop import Gate, settled
 from agenthost.agent.sentry import HOST_GONE, Sentry, give_streams, say
@@ -40,11 +40,15 @@ if TYPE_CHECKING:
     from agenthost.agent.bell import Bell
     from agenthost.agent.door import Door as JournalDoor
     from agenthost.agent.kin import Kin
+    from agenthost.agent.later import Wish
     from agenthost.agent.monitor import Ended
+    from agenthost.agent.telling import Telling
     from agenthost.protocol.mail import Mail
 
 _MOST = 1000
 """Messages let in before the turn gets its share of the loop again."""
+TELL_S = 0.02
+"""What a turn tells is said at the latest after so long, while the loop turns."""
 
 
 class AsyncDesk:
@@ -73,6 +77,8 @@ class AsyncDesk:
         self._repeat: asyncio.TimerHandle | None = None
         self._sentry.on_door = lambda number, descriptor: self._durable.open().came(number, descriptor)
         self._durable.on_door = self._on_journal_door
+        self._durable.on_unsaid = self._tell_soon
+        self._is_telling = False
         if self._durable.door is not None:
             self._on_journal_door(self._durable.door)
 
@@ -88,6 +94,8 @@ class AsyncDesk:
         self._loop.add_reader(self._birth_socket, self._on_birth_socket)
         say(self._birth_socket, birth.Up())
         wires.say_ready()
+        wires.say_birth = lambda message: say(self._birth_socket, message)
+        wires.rest_after(wires.certificate.drowsy_s)
         self._settle_soon()
         try:
             return await self._serve()
@@ -121,17 +129,25 @@ class AsyncDesk:
                     return status
             elif wires.stop is not None:
                 return await self._stop()
-            elif durable.mail is None:
-                await self._wait_news()
+            elif durable.mail is None and (durable.is_taking or not durable.waits):  # the turn may have heard of mail
+                if wires.sleep is not None and wires.try_sleep(self._has_work):
+                    return await self._stop()
+                await self._rest()
 
-    def _begin_turn(self, deadline: float | None, attempt: int = 1) -> AsyncContext:
+    def _begin_turn(self, deadline: float | None) -> AsyncContext:
         """As in the plain desk."""
         if not self._sentry.is_awake:
             self._loop.remove_reader(self._birth_socket)
-        context = AsyncContext(self._path, self._inc, deadline, self, attempt)
+        if self._wires.drowsiness is not None:
+            self._wires.drowsiness.stir()
+        context = AsyncContext(self._path, self._inc, deadline, self)
         self._exposed = self._context = self._gathering = context
         self._sentry.begin(context)
         return context
+
+    def _has_work(self) -> bool:
+        """As in the plain desk."""
+        return self._durable.has_work or (self._kin is not None and self._kin.is_watching)
 
     async def _take_turn(self, turn: Turn) -> int | None:
         callee = self._wires.callee
@@ -163,17 +179,23 @@ class AsyncDesk:
         """As in the plain desk."""
         one, durable.mail = durable.mail, None
         assert one is not None
-        context = self._begin_turn(None, one.attempt)
+        durable.in_hand = one
+        context = self._begin_turn(None)
         try:
+            context.attempt = await recalling().attempt_of(durable, self._until, one)
             message = committing().open_mail(one)
             try:
-                await self._agent.handle(message, context)
+                if one.remedy is not None:
+                    await remedying().apply(durable, self._until, one.remedy, context.attempt)
+                reply = await self._agent.handle(message, context)
             finally:
                 await self._end_turn()
             if context.interrupted:
                 self._sentry.check()
             is_free = not self._wires.callee.queued and self._wires.stop is None
             durable.waits = durable.waits or not is_free
+            if one.in_session:
+                telling().reply(durable, one, reply)
             await self._commit(of=one, take=is_free)
         except BaseException as error:  # as in _take_turn
             self._gathering = None
@@ -228,11 +250,17 @@ class AsyncDesk:
     async def ask(self, path: str, body: Any, deadline: float) -> Outcome:
         return (await self.exchange([(path, body)], deadline))[0]
 
-    async def exchange(self, wishes: list[tuple[str, Any]], deadline: float) -> list[Outcome]:
+    async def exchange(self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None) -> list[Outcome]:
         bodies = [(path, check_size(pack_body(body))) for path, body in wishes]
         now = time.monotonic()
         gate = Gate(self._loop, len(bodies))
-        calls = [self._caller.call(path, body, deadline, now, gate.one_passed) for path, body in bodies]
+        if tell is None:
+            calls = [self._caller.call(path, body, deadline, now, gate.one_passed) for path, body in bodies]
+        else:
+            calls = [
+                self._caller.call(path, body, deadline, now, _both(gate, teller(tell, nth)))
+                for nth, (path, body) in enumerate(bodies)
+            ]
         await self._wait(calls, gate, deadline)
         return [call.decoded() for call in calls]
 
@@ -246,6 +274,33 @@ class AsyncDesk:
     async def post(self, context: AsyncContext, path: str, body: Any, deadline: float) -> None:
         packed, in_turn = check_size(pack_body(body)), context is self._gathering
         await committing().post(self._durable, self._until, path, packed, deadline, in_turn=in_turn)
+
+    def account(self, context: AsyncContext) -> Telling:
+        check_in_hand(context is self._gathering)
+        return self._durable.tell()
+
+    def _tell_soon(self) -> None:
+        if not self._is_telling:
+            self._is_telling = True
+            self._loop.call_later(TELL_S, self._tell_now)
+
+    def _tell_now(self) -> None:
+        self._is_telling = False
+        if self._durable.telling is not None:
+            self._durable.telling.flush()
+
+    def keep_checkpoint(self, context: AsyncContext, name: str) -> None:
+        self._durable.keep_checkpoint(name, in_turn=context is self._gathering)
+
+    async def roll_back(self, context: AsyncContext, name: str, deadline: float) -> None:
+        in_turn = context is self._gathering
+        await committing().roll_back(self._durable, self._until, name, deadline, in_turn=in_turn)
+
+    async def later(self, context: AsyncContext, wish: Wish, deadline: float) -> None:
+        from agenthost.agent.later_mail import carry_out
+
+        in_turn = context is self._gathering
+        await carry_out(self._durable, self._until, wish, deadline, in_turn=in_turn)
 
     async def locate(self, path: str, deadline: float) -> str | None:
         if path == self._path:
@@ -382,6 +437,19 @@ class AsyncDesk:
                     self._caller.abandon(call, TimedOut(f"cannot get an answer from {path}: {reason}"))
                 self._flush_links()
 
+    async def _rest(self) -> None:
+        """Nothing is to be done now."""
+        drowsiness = self._wires.drowsiness
+        after_s = None if drowsiness is None else drowsiness.look(time.monotonic())
+        if after_s is None:
+            await self._wait_news()
+            return
+        timer = self._loop.call_later(after_s, self._news.set)
+        try:
+            await self._wait_news()
+        finally:
+            timer.cancel()
+
     async def _wait_news(self) -> None:
         await self._news.wait()
         self._news.clear()
@@ -489,6 +557,14 @@ class AsyncDesk:
         self._links.on_close = lambda plug: None
         if not self._sentry.is_awake:
             self._loop.remove_reader(self._birth_socket)
+
+
+def _both(gate: Gate, tell: Callable[[Call], None]) -> Callable[[Call], None]:
+    def passed(call: Call) -> None:
+        tell(call)
+        gate.one_passed(call)
+
+    return passed
 
 
 _TURNS = frozenset({AsyncDesk._take_turn.__code__, AsyncDesk._take_mail.__code__, AsyncDesk._take_down.__code__})

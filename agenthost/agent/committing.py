@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from agenthost.agent.agent import Message
-from agenthost.agent.durable import FENCED, Durable
+from agenthost.agent.durable import FENCED, Durable, check_name
+from agenthost.agent.stored_state import EMPTY, opened, version_of
 from agenthost.agent.turn import exit_status, one_line
 from agenthost.errors import (
     AgenthostError,
@@ -22,6 +23,7 @@ from agenthost.errors import (
     Refuse,
     TimedOut,
     TurnInterrupted,
+    UsageError,
 )
 from agenthost.protocol import mail
 from agenthost.protocol.codec import unpack_body
@@ -42,23 +44,45 @@ async def commit(durable: Durable, until: Until, *, of: mail.Mail | None = None,
     """Returns when it is true. Raises what it was refused for; ``SystemExit`` if we have a successor. For a turn of
     mail a disk that is full is waited for: the message is done, only that cannot be written yet."""
     state = durable.changed_state()
-    if of is None and state is None and not durable.sends:
+    telling = durable.telling
+    entries = telling.entries() if telling is not None else ()
+    if of is None and state is None and not (durable.sends or durable.cancels or durable.checkpoint or entries):
         return
+    turn = telling.new_turn() if telling is not None and entries and of is None else 0
     door = durable.open()
-    version = int(getattr(durable.agent, "state_version", 0) or 0)
+    version, checkpoint = version_of(durable.agent), durable.checkpoint
     sends = tuple(durable.sends)
     if of is None:  # nothing else tells that the turn is the same, if it has to be said again
-        sends = tuple(mail.Sending(one.to, one.body, durable.new_key()) for one in sends)
+        sends = tuple(
+            mail.Sending(one.to, one.body, one.key or durable.new_key(), one.due_ms, one.by_clock) for one in sends
+        )
+    cancels = tuple(durable.cancels)
     message, attempt = (of.message, of.attempt) if of is not None else (0, 0)
+    if telling is not None:
+        telling.hold()
     while True:
-        asked = door.ask(lambda number: mail.Commit(number, message, attempt, state, version, sends, take))
-        while not await until(_has_answer(asked), time.monotonic() + _VERY_LONG_S):
-            continue  # a stalled journal stalls turns
-        answer = asked.answer
+        asked = door.ask(
+            lambda number: mail.Commit(
+                number,
+                message,
+                attempt,
+                state,
+                version,
+                sends,
+                take,
+                checkpoint=checkpoint,
+                cancels=cancels,
+                entries=entries,
+                turn=turn,
+            )
+        )
+        answer = await wait_answer(until, asked)
         if not isinstance(answer, mail.Refused):
             break
         error = durable.error(answer)
         if of is None or not isinstance(error, JournalUnavailable):
+            if telling is not None:
+                telling.hold(is_refused=True)
             raise error
         await until(lambda: False, time.monotonic() + AGAIN_S)
     durable.committed(state)
@@ -66,30 +90,61 @@ async def commit(durable: Durable, until: Until, *, of: mail.Mail | None = None,
         durable.mail = answer.mail
 
 
-def _has_answer(asked: Asked) -> Callable[[], bool]:
-    return lambda: asked.answer is not None
+async def wait_answer(until: Until, asked: Asked) -> Any:
+    """A stalled journal stalls turns."""
+    while not await until(lambda: asked.answer is not None, time.monotonic() + _VERY_LONG_S):
+        continue
+    return asked.answer
 
 
 async def post(durable: Durable, until: Until, path: str, body: bytes, deadline: float, *, in_turn: bool) -> None:
     """In a turn it leaves with the commit; else it is one by itself. ``UnknownName`` at once."""
-    if path not in durable.known:
-        await _ask(durable, until, lambda number: mail.Knows(number, path), path, deadline)
-        durable.known.add(path)
+    await know(durable, until, path, deadline)
     if in_turn:
         durable.sends.append(mail.Sending(path, body))
     else:
         key = durable.new_key()
-        await _ask(durable, until, lambda number: mail.Send(number, path, body, key), path, deadline)
+        await request(durable, until, lambda number: mail.Send(number, path, body, key), f"send to {path}", deadline)
 
 
-async def _ask(
-    durable: Durable, until: Until, make: Callable[[int], mail.FromAgent], path: str, deadline: float
+async def know(durable: Durable, until: Until, path: str, deadline: float) -> None:
+    """That mail may be sent there; the journal is asked once. ``UnknownName``."""
+    if path not in durable.known:
+        await request(durable, until, lambda number: mail.Knows(number, path), f"send to {path}", deadline)
+        durable.known.add(path)
+
+
+async def roll_back(durable: Durable, until: Until, name: str, deadline: float, *, in_turn: bool) -> None:
+    """The agent's state is that of the checkpoint; it is kept with the commit of the turn in hand."""
+    if not in_turn:
+        raise UsageError(f"cannot go back to {name!r}: the turn of this ctx is over")
+    check_name(name)
+    door = durable.open()
+    asked = door.ask(lambda number: mail.Load(number, checkpoint=name))
+    try:
+        if not await until(lambda: asked.answer is not None, deadline):
+            raise TimedOut(f"cannot go back to {name!r}: the journal has not answered in time")
+    finally:
+        if asked.answer is None:
+            door.forget(asked)
+    answer, agent = asked.answer, durable.agent
+    if isinstance(answer, mail.Refused):
+        raise durable.error(answer)
+    assert agent is not None
+    there = answer.state is not None
+    packed, version = (answer.state, answer.state_version) if there else (EMPTY, version_of(agent))
+    agent.state = opened(agent, packed, version)
+
+
+async def request(
+    durable: Durable, until: Until, make: Callable[[int], mail.FromAgent], what: str, deadline: float
 ) -> None:
+    """Returns when it is done. ``TimedOut`` says that ``what`` cannot be done; it may be all the same."""
     door = durable.open()
     asked = door.ask(make)
     try:
         if not await until(lambda: asked.answer is not None, deadline):
-            raise TimedOut(f"cannot send to {path}: the journal has not answered in time")
+            raise TimedOut(f"cannot {what}: the journal has not answered in time")
     finally:
         if asked.answer is None:
             door.forget(asked)
@@ -126,15 +181,30 @@ def open_mail(one: mail.Mail) -> Message:
 
 async def failed(durable: Durable, until: Until, one: mail.Mail, error: BaseException) -> int | None:
     """The journal hears of it, then the status to exit with is returned; None if the agent goes on."""
+    from agenthost.agent.blame import Inapplicable, failure_of
+
     durable.revert()
-    survives = isinstance(error, AgenthostError | TurnInterrupted)
+    survives = isinstance(error, AgenthostError | TurnInterrupted | Inapplicable)
     if isinstance(error, SystemExit) and error.code == FENCED:
         return FENCED
     why = str(error) if survives else one_line(error)
     trace = "" if survives else "".join(traceback.format_exception(error))
     status = None if survives else exit_status(error, trace)
-    fail = mail.Fail(0, one.message, one.attempt, why, final=isinstance(error, Refuse | ProtocolError))
+    fail = mail.Fail(
+        0,
+        one.message,
+        one.attempt,
+        why,
+        final=isinstance(error, Refuse | ProtocolError),
+        failure=failure_of(error),
+        skipped=isinstance(error, Inapplicable),
+    )
+    if durable.telling is not None:
+        durable.telling.flush()
     await _tell(durable, until, fail, None if survives else LAST_WORD_S)
+    durable.in_hand = None
+    if durable.telling is not None:
+        durable.telling.committed()
     return status
 
 

@@ -7,11 +7,14 @@ business of its desk: the real ones are in ``desk`` and ``async_desk``, ``agenth
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agenthost.agent.attempt import FIRST, Attempt
+from agenthost.agent.later import AsyncLater, AsyncLaterDesk, Later, LaterDesk, Post, Wish
 from agenthost.errors import AgenthostError, TimedOut, UsageError
+from agenthost.later import checked_key
 
 if TYPE_CHECKING:
     import os
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from agenthost.agent.popen import Tool
     from agenthost.agent.ran import Ran
     from agenthost.agent.scope import AsyncScope, Scope
+    from agenthost.agent.telling import Stream, Telling
     from agenthost.agent.tool_pipes import Where
     from agenthost.agent.tools import Argv
     from agenthost.agent.wanted import What
@@ -37,16 +41,18 @@ within: ContextVar[float | None] = ContextVar("within", default=None)
 
 Outcome = Any
 """The decoded reply, or an ``AgenthostError``."""
+Tell = Callable[[int, Outcome, bool], None]
+"""(place, from 0; outcome; whether the callee may have had it)"""
 
 
-class Desk(Protocol):
+class Desk(LaterDesk, Protocol):
     """Where a synchronous context hands its messages in. Deadlines are on the clock of ``time.monotonic``."""
 
     def ask(self, path: str, body: Any, deadline: float) -> Outcome:
         """Call one and wait for its outcome."""
 
-    def exchange(self, wishes: list[tuple[str, Any]], deadline: float) -> list[Outcome]:
-        """Call all, in order, and wait until each has its outcome."""
+    def exchange(self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None) -> list[Outcome]:
+        """Call all, in order, and wait until each has its outcome. ``tell`` is told of each at once."""
 
     def deliver(self, path: str, body: Any, deadline: float) -> None: ...
 
@@ -55,22 +61,38 @@ class Desk(Protocol):
 
     def locate(self, path: str, deadline: float) -> str | None: ...
 
+    def account(self, context: Context) -> Telling:
+        """For what the turn of ``context`` tells of itself. ``UsageError`` where that is over."""
+
+    def keep_checkpoint(self, context: Context, name: str) -> None:
+        """Of the turn of ``context``; ``UsageError`` where that is over."""
+
+    def roll_back(self, context: Context, name: str, deadline: float) -> None: ...
+
     def is_stopping(self) -> bool: ...
 
     def kin(self) -> Kin:
         """For children, scopes, monitors and groups; made when it is first asked for."""
 
 
-class AsyncDesk(Protocol):
+class AsyncDesk(AsyncLaterDesk, Protocol):
     async def ask(self, path: str, body: Any, deadline: float) -> Outcome: ...
 
-    async def exchange(self, wishes: list[tuple[str, Any]], deadline: float) -> list[Outcome]: ...
+    async def exchange(
+        self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None
+    ) -> list[Outcome]: ...
 
     async def deliver(self, path: str, body: Any, deadline: float) -> None: ...
 
     async def post(self, context: AsyncContext, path: str, body: Any, deadline: float) -> None: ...
 
     async def locate(self, path: str, deadline: float) -> str | None: ...
+
+    def account(self, context: AsyncContext) -> Telling: ...
+
+    def keep_checkpoint(self, context: AsyncContext, name: str) -> None: ...
+
+    async def roll_back(self, context: AsyncContext, name: str, deadline: float) -> None: ...
 
     def is_stopping(self) -> bool: ...
 
@@ -79,12 +101,11 @@ class AsyncDesk(Protocol):
 
 class _Base:
     """``path`` and ``incarnation`` are the agent's own; ``deadline`` is the turn's, None if nobody waits for it;
-    ``attempt`` that of its message."""
+    ``attempt`` says which try of its message it is, and what became of those before."""
 
     __slots__ = ("attempt", "deadline", "incarnation", "interrupted", "is_over", "path")
 
-    attempt: int
-
+    attempt: Attempt
     path: str
     incarnation: str
     deadline: float | None
@@ -100,6 +121,25 @@ class _Base:
             print(" ".join(words).replace("\n", "\\n"), flush=True)
         except OSError:
             pass  # who captures it has gone: a lost line is no reason to crash
+
+    def emit(self, type: str, /, **fields: Any) -> None:
+        """An entry of this agent's session log, true with the commit of the turn; who follows the session sees it at
+        once. If the turn fails it is kept, marked as broken. ``type`` is yours; "message" and "reply" are what was said
+        to the agent and what it has answered.
+
+        Raises ``UsageError`` after the turn, and for more than 16 MiB; ``TypeError`` for what msgpack cannot carry.
+        """
+        self._account().emit(type, fields)
+
+    def stream(self, type: str, /, **fields: Any) -> Stream:
+        """An entry that grows: ``with ctx.stream("answer") as out: out.write("text")``, in async handlers too (there is
+        nothing to await). Its fields are ``fields`` and ``text``, all that was written. As :meth:`emit`; if the block
+        is left by an exception the entry is broken, whatever becomes of the turn.
+        """
+        return self._account().stream(type, fields)
+
+    def _account(self) -> Telling:
+        raise UsageError("cannot tell anything without an agent")
 
     def _due(self, wishes: list[tuple[str, Any]], timeout: float | None) -> float:
         if any(path == self.path for path, _ in wishes):
@@ -129,23 +169,31 @@ class _Base:
         return self.deadline
 
 
-class Context(_Base):
+class Context(_Base, Later):
     """For a handler that is a plain function. Only for the thread that it was handed to."""
 
     __slots__ = ("_desk",)
 
-    def __init__(self, path: str, incarnation: str, deadline: float | None, desk: Desk, attempt: int = 1) -> None:
+    def __init__(
+        self, path: str, incarnation: str, deadline: float | None, desk: Desk, attempt: Attempt = FIRST
+    ) -> None:
         self.path, self.incarnation, self.deadline = path, incarnation, deadline
         self.interrupted = self.is_over = False
         self._desk, self.attempt = desk, attempt
+
+    def _account(self) -> Telling:
+        return self._desk.account(self)
 
     @property
     def stopping(self) -> bool:
         """True once the host has asked the agent to stop: a long turn should come to an end."""
         return self._desk.is_stopping()
 
-    def call(self, path: str, body: Any = None, timeout: float | None = None) -> Any:
+    def call(self, path: str, body: Any = None, timeout: float | None = None, *, idempotent: bool = False) -> Any:
         """Ask another agent and wait for its reply, for ``timeout`` seconds (30) or as long as our own caller waits.
+
+        In a turn of durable mail it is not made twice: a later attempt gets the reply that an earlier one had, or
+        ``OutcomeUnknown`` if it may have been done. With ``idempotent`` such a one is made again.
 
         Raises ``TimedOut``; ``Down`` with the reason, at once, if it ends meanwhile; ``HandlerFailed`` if it crashed
         over this; ``Refuse`` if it says no; ``Overloaded``; ``NotRunning``; ``UnknownName``; ``UsageError`` for
@@ -153,35 +201,75 @@ class Context(_Base):
         """
         if path == self.path:
             raise _call_to_oneself(path)
-        outcome = self._desk.ask(path, body, self._limit(timeout))
+        due = self._limit(timeout)
+        if self.attempt.calls is None:
+            outcome = self._desk.ask(path, body, due)
+        else:
+            (outcome,) = self._exchange([(path, body)], due, idempotent=idempotent)
         if isinstance(outcome, AgenthostError):
             raise outcome
         return outcome
 
     def gather(
-        self, wishes: Iterable[tuple[str, Any]], timeout: float | None = None, *, return_errors: bool = False
+        self,
+        wishes: Iterable[tuple[str, Any]],
+        timeout: float | None = None,
+        *,
+        return_errors: bool = False,
+        idempotent: bool = False,
     ) -> list[Any]:
-        """Call several at once; the replies in the order of ``wishes``.
+        """Call several at once; the replies in the order of ``wishes``. Each is as :meth:`call` has it.
 
         All are waited for; then the first error is raised, or with ``return_errors`` errors stand among the replies.
         """
         wanted = list(wishes)
-        outcomes = self._desk.exchange(wanted, self._due(wanted, timeout))
+        outcomes = self._exchange(wanted, self._due(wanted, timeout), idempotent=idempotent)
         return outcomes if return_errors else [_unwrap(outcome) for outcome in outcomes]
 
-    def send(self, path: str, body: Any = None, timeout: float | None = None, *, durable: bool = True) -> None:
+    def _exchange(self, wanted: list[tuple[str, Any]], due: float, *, idempotent: bool) -> list[Outcome]:
+        calls = self.attempt.calls
+        if calls is None or self.is_over:
+            return self._desk.exchange(wanted, due)
+        from agenthost.agent.blocking import finish
+        from agenthost.agent.tool_calls import Wish
+
+        begun = finish(calls.begin([Wish(path, body) for path, body in wanted], due, idempotent=idempotent))
+        now = [wanted[place] for place in begun.wanted]
+        return begun.outcomes(self._desk.exchange(now, due, begun.tell) if now else [])
+
+    def send(
+        self, path: str, body: Any = None, timeout: float | None = None, *, durable: bool = True, key: str = ""
+    ) -> None:
         """Mail for another agent, running or not, or for oneself. It leaves when this turn ends well, together with the
         state and all else that the turn has sent; then it is not lost any more. If the turn fails it was never sent.
+        What this agent sends with the same ``key`` is taken once, whichever turn sends it.
 
         With ``durable=False`` it is put into the memory of a running agent at once, and is lost if that ends.
 
         Raises ``UnknownName``, ``TimedOut``; of a full mailbox the turn's end tells. Not durable: what :meth:`call`
         raises, and after ``TimedOut`` it may still arrive.
         """
-        if durable:
+        if key:
+            if not durable:
+                raise UsageError("cannot send with a key what is not durable: nobody would remember it")
+            self._later(Post(path, body, checked_key(key)), timeout)
+        elif durable:
             self._desk.post(self, path, body, self._limit(timeout))
         else:
             self._desk.deliver(path, body, self._limit(timeout))
+
+    def checkpoint(self, name: str) -> None:
+        """The state as this turn leaves it is kept under ``name`` too, with the turn's commit. One name a turn, 64 of
+        an agent; a name that was used before is moved."""
+        self._desk.keep_checkpoint(self, name)
+
+    def roll_back(self, name: str, timeout: float | None = None) -> None:
+        """``self.state`` is what it was at that checkpoint, from here on; it is kept with the turn. The log, mail and
+        what else was done stay. ``UnknownName`` without such a checkpoint."""
+        self._desk.roll_back(self, name, self._limit(timeout))
+
+    def _later(self, wish: Wish, timeout: float | None) -> None:
+        self._desk.later(self, wish, self._limit(timeout))
 
     def whereis(self, path: str, timeout: float | None = None) -> str | None:
         """The incarnation that runs at ``path``, None if there is none."""
@@ -223,6 +311,7 @@ class Context(_Base):
         limits: dict[str, Any] | None = None,
         output_bytes: int = 1024 * 1024,
         check: bool = False,
+        idempotent: bool = False,
     ) -> Ran:
         """Run a program below this agent, in a cell of its own, and wait until nothing of it is left.
 
@@ -233,13 +322,15 @@ class Context(_Base):
 
         Raises ``ToolTimedOut`` after ``timeout`` seconds, or when this turn's caller waits no longer: then it was
         killed. ``ToolFailed`` with ``check``, if it does not end with status 0. ``StartFailed`` for what cannot be run.
+        In a turn of durable mail as :meth:`call`: one that ended with status 0 is not run again.
         """
         from agenthost.agent.blocking import finish
-        from agenthost.agent.tools import run
+        from agenthost.agent.recorded_tools import run
 
         self._check_open(argv)
         return finish(
             run(
+                self.attempt.calls,
                 self._desk.kin(),
                 argv,
                 timeout=timeout,
@@ -249,6 +340,7 @@ class Context(_Base):
                 limits=limits,
                 output_bytes=output_bytes,
                 check=check,
+                idempotent=idempotent,
             )
         )
 
@@ -264,19 +356,25 @@ class Context(_Base):
         limits: dict[str, Any] | None = None,
         keep: bool = False,
         name: str | None = None,
+        idempotent: bool = False,
     ) -> Tool:
         """Start a program as :meth:`run` does, and talk to it: what is returned has its streams, ``wait``, ``stop`` and
         ``kill``, and is a context manager that ends it. It ends with the turn; with ``keep`` with this agent.
 
         Each stream is a "pipe" or "null"; stdout and stderr may be "log", this agent's own.
+
+        In a turn of durable mail one that an earlier attempt has started is ``OutcomeUnknown``, unless it is
+        ``idempotent`` or kept: what was said to it is not known.
         """
         from agenthost.agent.blocking import finish
-        from agenthost.agent.popen import Tool, start
+        from agenthost.agent.popen import Tool
+        from agenthost.agent.recorded_tools import start
 
         self._check_open(argv)
         kin = self._desk.kin()
         birth = finish(
             start(
+                self.attempt.calls,
                 kin,
                 argv,
                 stdin=stdin,
@@ -287,6 +385,7 @@ class Context(_Base):
                 limits=limits,
                 keep=keep,
                 name=name,
+                idempotent=idempotent,
             )
         )
         return Tool(kin, birth)
@@ -313,41 +412,82 @@ class Context(_Base):
         return Group(AsyncGroup(self._desk.kin(), name))
 
 
-class AsyncContext(_Base):
+class AsyncContext(_Base, AsyncLater):
     """For a handler that is ``async def``. ``asyncio.gather`` over several calls works."""
 
     __slots__ = ("_desk",)
 
-    def __init__(self, path: str, incarnation: str, deadline: float | None, desk: AsyncDesk, attempt: int = 1) -> None:
+    def __init__(
+        self, path: str, incarnation: str, deadline: float | None, desk: AsyncDesk, attempt: Attempt = FIRST
+    ) -> None:
         self.path, self.incarnation, self.deadline = path, incarnation, deadline
         self.interrupted = self.is_over = False
         self._desk, self.attempt = desk, attempt
+
+    def _account(self) -> Telling:
+        return self._desk.account(self)
 
     @property
     def stopping(self) -> bool:
         """As in :class:`Context`."""
         return self._desk.is_stopping()
 
-    async def call(self, path: str, body: Any = None, timeout: float | None = None) -> Any:
+    async def call(self, path: str, body: Any = None, timeout: float | None = None, *, idempotent: bool = False) -> Any:
         """As in :class:`Context`."""
         if path == self.path:
             raise _call_to_oneself(path)
-        return _unwrap(await self._desk.ask(path, body, self._limit(timeout)))
+        due = self._limit(timeout)
+        if self.attempt.calls is None:
+            return _unwrap(await self._desk.ask(path, body, due))
+        (outcome,) = await self._exchange([(path, body)], due, idempotent=idempotent)
+        return _unwrap(outcome)
 
     async def gather(
-        self, wishes: Iterable[tuple[str, Any]], timeout: float | None = None, *, return_errors: bool = False
+        self,
+        wishes: Iterable[tuple[str, Any]],
+        timeout: float | None = None,
+        *,
+        return_errors: bool = False,
+        idempotent: bool = False,
     ) -> list[Any]:
         """As in :class:`Context`."""
         wanted = list(wishes)
-        outcomes = await self._desk.exchange(wanted, self._due(wanted, timeout))
+        outcomes = await self._exchange(wanted, self._due(wanted, timeout), idempotent=idempotent)
         return outcomes if return_errors else [_unwrap(outcome) for outcome in outcomes]
 
-    async def send(self, path: str, body: Any = None, timeout: float | None = None, *, durable: bool = True) -> None:
+    async def _exchange(self, wanted: list[tuple[str, Any]], due: float, *, idempotent: bool) -> list[Outcome]:
+        calls = self.attempt.calls
+        if calls is None or self.is_over:
+            return await self._desk.exchange(wanted, due)
+        from agenthost.agent.tool_calls import Wish
+
+        begun = await calls.begin([Wish(path, body) for path, body in wanted], due, idempotent=idempotent)
+        now = [wanted[place] for place in begun.wanted]
+        return begun.outcomes(await self._desk.exchange(now, due, begun.tell) if now else [])
+
+    async def send(
+        self, path: str, body: Any = None, timeout: float | None = None, *, durable: bool = True, key: str = ""
+    ) -> None:
         """As in :class:`Context`."""
-        if durable:
+        if key:
+            if not durable:
+                raise UsageError("cannot send with a key what is not durable: nobody would remember it")
+            await self._later(Post(path, body, checked_key(key)), timeout)
+        elif durable:
             await self._desk.post(self, path, body, self._limit(timeout))
         else:
             await self._desk.deliver(path, body, self._limit(timeout))
+
+    def checkpoint(self, name: str) -> None:
+        """As in :class:`Context`, and no coroutine."""
+        self._desk.keep_checkpoint(self, name)
+
+    async def roll_back(self, name: str, timeout: float | None = None) -> None:
+        """As in :class:`Context`."""
+        await self._desk.roll_back(self, name, self._limit(timeout))
+
+    async def _later(self, wish: Wish, timeout: float | None) -> None:
+        await self._desk.later(self, wish, self._limit(timeout))
 
     async def whereis(self, path: str, timeout: float | None = None) -> str | None:
         """As in :class:`Context`."""
@@ -379,12 +519,14 @@ class AsyncContext(_Base):
         limits: dict[str, Any] | None = None,
         output_bytes: int = 1024 * 1024,
         check: bool = False,
+        idempotent: bool = False,
     ) -> Ran:
         """As in :class:`Context`."""
-        from agenthost.agent.tools import run
+        from agenthost.agent.recorded_tools import run
 
         self._check_open(argv)
         return await run(
+            self.attempt.calls,
             self._desk.kin(),
             argv,
             timeout=timeout,
@@ -394,6 +536,7 @@ class AsyncContext(_Base):
             limits=limits,
             output_bytes=output_bytes,
             check=check,
+            idempotent=idempotent,
         )
 
     async def popen(
@@ -408,14 +551,16 @@ class AsyncContext(_Base):
         limits: dict[str, Any] | None = None,
         keep: bool = False,
         name: str | None = None,
+        idempotent: bool = False,
     ) -> AsyncTool:
         """As in :class:`Context`; the streams are those of asyncio."""
         from agenthost.agent.async_popen import AsyncTool
-        from agenthost.agent.popen import start
+        from agenthost.agent.recorded_tools import start
 
         self._check_open(argv)
         kin = self._desk.kin()
         birth = await start(
+            self.attempt.calls,
             kin,
             argv,
             stdin=stdin,
@@ -426,6 +571,7 @@ class AsyncContext(_Base):
             limits=limits,
             keep=keep,
             name=name,
+            idempotent=idempotent,
         )
         return await AsyncTool(kin, birth).connect()
 

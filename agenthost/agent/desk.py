@@ -24,8 +24,8 @@ import zmq
 from agenthost.agent import turn as turns
 from agenthost.agent.agent import Agent
 from agenthost.agent.blocking import finish
-from agenthost.agent.context import Context, Outcome
-from agenthost.agent.durable import Durable
+from agenthost.agent.context import Context, Outcome, Tell
+from agenthost.agent.durable import Durable, check_in_hand
 from agenthost.agent.interruption import SIGNAL, Interruption, is_authors, is_waiting_for_author
 from agenthost.agent.sentry import HOST_GONE, Sentry, give_streams, say
 from agenthost.agent.wires import Wires
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from agenthost.agent.bell import Bell
     from agenthost.agent.door import Door as JournalDoor
     from agenthost.agent.kin import Kin
+    from agenthost.agent.later import Wish
     from agenthost.agent.monitor import Ended
+    from agenthost.agent.telling import Telling
     from agenthost.protocol.mail import Mail
 
 _BUSY_TURNS = 16
@@ -98,6 +100,8 @@ class SyncDesk:
         signal.signal(SIGNAL, self._on_signal)
         say(self._birth_socket, birth.Up())
         wires.say_ready()
+        wires.say_birth = lambda message: say(self._birth_socket, message)
+        wires.rest_after(wires.certificate.drowsy_s)
         while True:
             for _ in range(_BUSY_TURNS):
                 began = time.monotonic()
@@ -127,15 +131,27 @@ class SyncDesk:
                 if status is not None:
                     return status
                 continue
-            self._listen(0.0 if callee.queued else None)
+            if wires.drowsiness is None or callee.queued:
+                self._listen(0.0 if callee.queued else None)
+            elif wires.sleep is not None:
+                if wires.try_sleep(self._has_work):
+                    return self._stop()
+            else:
+                self._listen(wires.drowsiness.look(time.monotonic()))
 
-    def _begin_turn(self, deadline: float | None, attempt: int = 1) -> Context:
+    def _begin_turn(self, deadline: float | None) -> Context:
         """The sentry reads the birth socket from the first turn on."""
         if not self._sentry.is_awake:
             self._drop_source(self._birth_socket.fileno())
-        self._context = self._gathering = context = Context(self._path, self._inc, deadline, self, attempt)
+        if self._wires.drowsiness is not None:
+            self._wires.drowsiness.stir()
+        self._context = self._gathering = context = Context(self._path, self._inc, deadline, self)
         self._sentry.begin(context)
         return context
+
+    def _has_work(self) -> bool:
+        """Something waits that is not in the mailbox, or is awaited."""
+        return self._durable.has_work or (self._kin is not None and self._kin.is_watching)
 
     def _take_turn(self, turn: Turn) -> int | None:
         callee = self._wires.callee
@@ -166,17 +182,23 @@ class SyncDesk:
         """A turn of durable mail. Returns the status to exit with, None if the agent goes on."""
         one, durable.mail = durable.mail, None
         assert one is not None
-        context = self._begin_turn(None, one.attempt)
+        durable.in_hand = one
+        context = self._begin_turn(None)
         try:
+            context.attempt = finish(recalling().attempt_of(durable, self._until, one))
             message = committing().open_mail(one)
             try:
-                self._agent.handle(message, context)
+                if one.remedy is not None:
+                    finish(remedying().apply(durable, self._until, one.remedy, context.attempt))
+                reply = self._agent.handle(message, context)
             finally:
                 self._end_turn()
             if context.interrupted:
                 self._sentry.check()
             is_free = not self._wires.callee.queued and self._wires.stop is None
             durable.waits = durable.waits or not is_free
+            if one.in_session:
+                telling().reply(durable, one, reply)
             self._commit(of=one, take=is_free)
         except BaseException as error:  # as in _take_turn
             self._gathering = None
@@ -244,10 +266,16 @@ class SyncDesk:
             self._awaited = None
         return call.decoded()
 
-    def exchange(self, wishes: list[tuple[str, Any]], deadline: float) -> list[Outcome]:
+    def exchange(self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None) -> list[Outcome]:
         bodies = [(path, check_size(pack_body(body))) for path, body in wishes]
         now = time.monotonic()
-        calls = [self._caller.call(path, body, deadline, now) for path, body in bodies]
+        if tell is None:
+            calls = [self._caller.call(path, body, deadline, now) for path, body in bodies]
+        else:
+            calls = [
+                self._caller.call(path, body, deadline, now, teller(tell, nth))
+                for nth, (path, body) in enumerate(bodies)
+            ]
         self._wait(calls, deadline)
         return [call.decoded() for call in calls]
 
@@ -260,6 +288,23 @@ class SyncDesk:
     def post(self, context: Context, path: str, body: Any, deadline: float) -> None:
         packed, in_turn = check_size(pack_body(body)), context is self._gathering
         finish(committing().post(self._durable, self._until, path, packed, deadline, in_turn=in_turn))
+
+    def account(self, context: Context) -> Telling:
+        check_in_hand(context is self._gathering)
+        return self._durable.tell()
+
+    def keep_checkpoint(self, context: Context, name: str) -> None:
+        self._durable.keep_checkpoint(name, in_turn=context is self._gathering)
+
+    def roll_back(self, context: Context, name: str, deadline: float) -> None:
+        in_turn = context is self._gathering
+        finish(committing().roll_back(self._durable, self._until, name, deadline, in_turn=in_turn))
+
+    def later(self, context: Context, wish: Wish, deadline: float) -> None:
+        from agenthost.agent.later_mail import carry_out
+
+        in_turn = context is self._gathering
+        finish(carry_out(self._durable, self._until, wish, deadline, in_turn=in_turn))
 
     def locate(self, path: str, deadline: float) -> str | None:
         if path == self._path:
@@ -405,6 +450,9 @@ class SyncDesk:
         Before it blocks, every socket that something was sent over has been found empty: the send may have swallowed
         the edge.
         """
+        told = self._durable.telling
+        if told is not None and told.has_unsaid:
+            told.flush()
         wires = self._wires
         repeat_s = wires.control.resend_due() if wires.control.unanswered else None
         if (wires.spoke or repeat_s is not None) and wires.hear_control():
@@ -449,6 +497,31 @@ class SyncDesk:
     def _drop_source(self, fd: int) -> None:
         self._epoll.unregister(fd)
         del self._sources[fd]
+
+
+def teller(tell: Tell, nth: int) -> Callable[[Call], None]:
+    return lambda call: tell(nth, call.decoded(), call.is_had)
+
+
+def telling() -> ModuleType:
+    """As ``committing``."""
+    from agenthost.agent import telling as module
+
+    return module
+
+
+def recalling() -> ModuleType:
+    """As ``committing``."""
+    from agenthost.agent import recalling as module
+
+    return module
+
+
+def remedying() -> ModuleType:
+    """As ``committing``."""
+    from agenthost.agent import remedying as module
+
+    return module
 
 
 def committing() -> ModuleType:

@@ -52,7 +52,7 @@ class Door:
         self._last_id = 0
         self._open: dict[int, Asked] = {}
         self._number = 0
-        self._is_wanted = False
+        self._is_wanted = self._is_cut = False
         self._came: deque[tuple[int, int]] = deque()
         self._arrival = threading.Event()
         self.packets: list[bytes] = []
@@ -64,6 +64,8 @@ class Door:
         self.on_close: Callable[[int], None] = lambda descriptor: None
         self.on_blocked: Callable[[], None] = lambda: None
         """Not all could be sent: ``flush`` when there is room."""
+        self.preface: Callable[[], bytes] = bytes
+        """What is said first at a new door."""
 
     # ---- asking
 
@@ -71,7 +73,7 @@ class Door:
         self._last_id += 1
         asked = self._open[self._last_id] = Asked(framed(_encode(make(self._last_id))), on_answer)
         if self.sock is None:
-            self._want()
+            self.want()
         else:
             self._out += asked.frame
             self.flush()
@@ -82,11 +84,34 @@ class Door:
         for number in [number for number, one in self._open.items() if one is asked]:
             del self._open[number]
 
+    def tell(self, frames: bytes) -> None:
+        """What is not answered; nothing where there is no door. Who does nothing else for long sees here that the
+        journal has ended, or that a new door has come."""
+        if self.sock is not None:
+            self._out += frames
+            self.flush()
+            if self._is_cut:
+                self.pump()
+        if self._came:
+            self.adopt()
+        elif self.sock is None:
+            self.want()
+
+    @property
+    def backlog_bytes(self) -> int:
+        """What was said, and not sent yet."""
+        return len(self._out)
+
+    @property
+    def is_busy(self) -> bool:
+        """Something was asked and is not answered, or was said and has not left."""
+        return bool(self._open or self._out)
+
     @property
     def is_blocked(self) -> bool:
         return bool(self._out)
 
-    def _want(self) -> None:
+    def want(self) -> None:
         if not self._is_wanted:
             self._is_wanted = True
             say(self._birth_socket, birth.WantDoor(had=self._number))
@@ -111,8 +136,9 @@ class Door:
             self._number, self._is_wanted = number, False
             self.sock = socket.socket(fileno=descriptor)
             self.sock.setblocking(False)
+            self._is_cut = False
             self._frames = Frames(mail.MESSAGE_BYTES)
-            self._out = bytearray().join(asked.frame for asked in self._open.values())
+            self._out = bytearray(self.preface()) + b"".join([asked.frame for asked in self._open.values()])
         self.flush()
 
     def flush(self) -> None:
@@ -123,7 +149,8 @@ class Door:
                 self.on_blocked()
                 return
             except OSError:
-                return  # its other end is closed, as reading tells
+                self._is_cut = True  # its other end is closed, as reading tells
+                return
             del self._out[:sent]
 
     def pump(self) -> None:
@@ -160,7 +187,7 @@ class Door:
 
     def _lose(self) -> None:
         self._shut()
-        self._want()
+        self.want()
 
     def _shut(self) -> None:
         if self.sock is not None:

@@ -13,20 +13,20 @@ from collections.abc import Callable
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
+from agenthost.agent.stored_state import EMPTY, opened, packed_state, version_of
 from agenthost.errors import AgenthostError, UsageError, from_wire
-from agenthost.protocol.codec import pack_body, unpack_body
 
 if TYPE_CHECKING:
     from agenthost.agent.agent import Agent
     from agenthost.agent.door import Door
+    from agenthost.agent.telling import Telling
     from agenthost.protocol.mail import Mail, Refused, Sending
 
 LOAD_S = 30.0
-STATE_BYTES = 16 * 1024 * 1024
+NAME_MOST = 200
+"""Characters of the name of a checkpoint; the journal takes 1,024 bytes."""
 FENCED = 75
 """Exit status of an agent that has a successor (EX_TEMPFAIL)."""
-_EMPTY = b"\x80"
-"""An empty map."""
 
 
 class Durable:
@@ -38,13 +38,20 @@ class Durable:
         "_last_key",
         "_lock",
         "_packed",
+        "_version",
         "agent",
+        "cancels",
+        "checkpoint",
         "door",
+        "in_hand",
         "is_taking",
         "known",
         "mail",
         "on_door",
+        "on_unsaid",
         "sends",
+        "telling",
+        "usual_args",
         "waits",
     )
 
@@ -57,12 +64,26 @@ class Durable:
         self._lock = threading.Lock()
         self._packed: bytes | None = None
         """The state as it was committed last; None before it is loaded."""
+        self._version = 0
+        """The one it was committed with."""
+        self.checkpoint = ""
+        """The name under which the turn in hand keeps its state too."""
         self._last_key = 0
+        self.usual_args: dict[str, Any] | None = None
+        """Of the agent, while the turn in hand has others."""
         self.sends: list[Sending] = []
         """Of the turn in hand."""
+        self.cancels: list[str] = []
+        """Keys of what it has cancelled."""
         self.known: set[str] = set()
         self.mail: Mail | None = None
         """Leased, and its turn has not begun."""
+        self.in_hand: Mail | None = None
+        """What began the turn in hand, if that was mail."""
+        self.telling: Telling | None = None
+        """What the turn in hand has told, once there was something."""
+        self.on_unsaid: Callable[[], None] | None = None
+        """Called when something is to be told a little later; None where the desk sees to that by itself."""
         self.waits = self.is_taking = False
         """The journal has mail for us; we have asked for it."""
 
@@ -93,39 +114,74 @@ class Durable:
             answer = door.wait(door.ask(mail.Load), time.monotonic() + LOAD_S)
             if isinstance(answer, mail.Refused):
                 raise self.error(answer)
-            self._packed = answer.state if answer.state is not None else _EMPTY
-        return unpack_body(self._packed)
+            self._packed = answer.state if answer.state is not None else EMPTY
+            self._version = answer.state_version if answer.state is not None else version_of(self.agent)
+        return opened(self.agent, self._packed, self._version)
 
     def changed_state(self) -> bytes | None:
         """Packed, if it is not what was committed last. ``TypeError`` names what cannot be kept."""
         there = self.agent.__dict__ if self.agent is not None else {}
         if "state" not in there:
             return None
-        try:
-            packed = pack_body(there["state"])
-        except TypeError as error:
-            raise TypeError(str(error).replace("cannot send body", "cannot keep state", 1)) from None
-        if packed == self._packed:
-            return None
-        if len(packed) > STATE_BYTES:
-            raise UsageError(
-                f"cannot keep a state of {len(packed)} bytes: the limit is {STATE_BYTES}",
-                hint="keep large things in files, and their names in the state",
-            )
-        return packed
+        packed = packed_state(there["state"])
+        return None if packed == self._packed and self._version == version_of(self.agent) else packed
+
+    def tell(self) -> Telling:
+        if self.telling is None:
+            from agenthost.agent.telling import Telling
+
+            self.telling = Telling(self)
+        return self.telling
 
     def revert(self) -> None:
-        """The turn has failed: nothing of it stays. What was never loaded is loaded when it is wanted."""
+        """The turn has failed: nothing of it stays but what it has told. What was never loaded is loaded when it is
+        wanted."""
+        if self.telling is not None and self.in_hand is None:
+            self.telling.broke()
         self.sends.clear()
+        self.cancels.clear()
+        self.checkpoint = ""
+        self._unvary()
         if self.agent is not None:
             self.agent.__dict__.pop("state", None)
+
+    def vary(self, parameters: dict[str, Any]) -> None:
+        """Other args, until the turn in hand is over."""
+        if self.agent is not None:
+            if self.usual_args is None:
+                self.usual_args = self.agent.args
+            self.agent.args = {**self.agent.args, **parameters}
+
+    def _unvary(self) -> None:
+        if self.usual_args is not None and self.agent is not None:
+            self.agent.args, self.usual_args = self.usual_args, None
 
     # ---- a turn's end
 
     @property
     def is_used(self) -> bool:
         """A turn may have something to commit."""
-        return bool(self.sends) or (self.agent is not None and "state" in self.agent.__dict__)
+        if self.sends or self.cancels or self.checkpoint or (self.telling is not None and self.telling.is_used):
+            return True
+        return self.agent is not None and "state" in self.agent.__dict__
+
+    def keep_checkpoint(self, name: str, *, in_turn: bool) -> None:
+        check_name(name)
+        if not in_turn:
+            raise UsageError(f"cannot keep checkpoint {name!r}: the turn of this ctx is over")
+        if self.checkpoint not in ("", name):
+            raise UsageError(
+                f"cannot keep checkpoint {name!r}: this turn keeps its state as {self.checkpoint!r} already",
+                hint="one name a turn: it is the state at the turn's end",
+            )
+        self.checkpoint = name
+
+    @property
+    def has_work(self) -> bool:
+        """There is mail, or it is asked for, or something is still to be said or heard."""
+        if self.mail is not None or self.waits or self.is_taking:
+            return True
+        return self.door is not None and self.door.is_busy
 
     def new_key(self) -> str:
         """Ours alone, for what may have to be said twice."""
@@ -134,11 +190,32 @@ class Durable:
 
     def committed(self, state: bytes | None) -> None:
         if state is not None:
-            self._packed = state
+            self._packed, self._version = state, version_of(self.agent)
+        if self.telling is not None:
+            self.telling.committed()
+        self.in_hand = None
+        self._unvary()
         self.sends.clear()
+        self.cancels.clear()
+        self.checkpoint = ""
 
     def error(self, refused: Refused) -> AgenthostError:
         """``SystemExit`` for one that has a successor: nothing that it does counts any more."""
         if refused.code == "stale":
             raise SystemExit(FENCED)
         return from_wire(refused.code, refused.why, refused.hint or None)
+
+
+def check_name(name: Any) -> None:
+    """Of a checkpoint."""
+    if not isinstance(name, str) or not 0 < len(name) <= NAME_MOST:
+        raise UsageError(f"cannot use {name!r} as the name of a checkpoint: give a text of 1 to {NAME_MOST} characters")
+
+
+def check_in_hand(is_in_hand: bool) -> None:
+    """Of the turn whose context wants to tell something."""
+    if not is_in_hand:
+        raise UsageError(
+            "cannot tell anything: the turn of this ctx is over, or has not begun",
+            hint="what a turn tells becomes true with its commit",
+        )

@@ -241,6 +241,11 @@ class Kin:
                 await reap(self)
         return had_tools
 
+    @property
+    def is_watching(self) -> bool:
+        """A turn of ``on_down`` may come."""
+        return self.monitors.is_watching
+
     def is_turns(self, deadline: float) -> bool:
         """It is that of whoever waits for the turn in hand."""
         return self._turn().deadline == deadline

@@ -134,6 +134,11 @@ class Monitors:
                 return watch.ended
         return None
 
+    @property
+    def is_watching(self) -> bool:
+        """The agent has an ``on_down``, and somebody is watched for it."""
+        return self._keeps_untaken and bool(self._asking or self._watches or self._untaken)
+
     def _end(self, message: control.Down) -> None:
         ended = Ended(message.path, message.inc, message.reason, message.well)
         for watch in self._watches.pop((message.path, message.inc), ()):

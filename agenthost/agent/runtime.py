@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from agenthost.agent import loading
 from agenthost.agent.agent import IGNORE, Agent, create
-from agenthost.agent.context import AsyncContext, Context
+from agenthost.agent.context import AsyncContext, Context, Tell
 from agenthost.agent.desk import SyncDesk
 from agenthost.agent.durable import Durable
 from agenthost.agent.turn import CRASHED, one_line
@@ -63,9 +63,14 @@ def warm() -> None:
     rehearse their start."""
     import agenthost.agent.committing
     import agenthost.agent.door
+    import agenthost.agent.drowsiness
     import agenthost.agent.group
+    import agenthost.agent.later_mail
     import agenthost.agent.popen
+    import agenthost.agent.recalling
+    import agenthost.agent.recorded_tools
     import agenthost.agent.scope  # for the effect: imported here they are shared by all agents
+    import agenthost.agent.telling
     from agenthost.agent.rehearsal import rehearse
 
     if loading.prepare(modules.loaded):
@@ -145,7 +150,7 @@ class _Unready:
     def ask(self, path: str, body: Any, deadline: float) -> NoReturn:
         _refuse(path)
 
-    def exchange(self, wishes: list[tuple[str, Any]], deadline: float) -> NoReturn:
+    def exchange(self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None) -> NoReturn:
         _refuse(wishes[0][0] if wishes else "others")
 
     def deliver(self, path: str, body: Any, deadline: float) -> NoReturn:
@@ -154,8 +159,20 @@ class _Unready:
     def post(self, context: Any, path: str, body: Any, deadline: float) -> NoReturn:
         _refuse(path)
 
+    def keep_checkpoint(self, context: Any, name: str) -> NoReturn:
+        _refuse("a checkpoint")
+
+    def roll_back(self, context: Any, name: str, deadline: float) -> NoReturn:
+        _refuse("a checkpoint")
+
+    def later(self, context: Any, wish: Any, deadline: float) -> NoReturn:
+        _refuse(getattr(wish, "path", "others"))
+
     def locate(self, path: str, deadline: float) -> NoReturn:
         _refuse(path)
+
+    def account(self, context: Any) -> NoReturn:
+        raise UsageError("cannot tell anything in on_start: no turn has begun", hint="do it in the first turn")
 
     def is_stopping(self) -> bool:
         return False

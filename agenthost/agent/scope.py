@@ -92,6 +92,8 @@ class AsyncScope:
         """As ``ctx.start``; the child ends with the block."""
         await self._check("start")
         thing = wanted(what, name, args, keys)
+        if thing.spec.get("persist"):
+            raise UsageError(f"cannot let {thing.name} persist: it ends with its scope", hint="use ctx.start")
         birth = Birth(self._kin, thing, self._deadline, self._heard)
         self._births.append(birth)
         try:

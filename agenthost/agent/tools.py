@@ -75,7 +75,7 @@ class Tools:
 
 
 class ToolBirth(Birth):
-    """``over`` forgets it and closes what is open of it."""
+    """``over`` forgets it and closes what is open of it, and says so; perhaps more than once."""
 
     def __init__(
         self,
@@ -95,6 +95,7 @@ class ToolBirth(Birth):
         self._env = _texts(os.environ if env is None else env)
         self._cwd = _absolute(cwd)
         self._limits = limits or {}
+        self.on_over: Callable[[], None] = lambda: None
         kin.all_tools().begin(self)
 
     def wish(self, for_s: float | None) -> wishes.Wish:
@@ -115,6 +116,7 @@ class ToolBirth(Birth):
 
     def over(self) -> None:
         self._kin.all_tools().of_turn.pop(self, None)
+        self.on_over()
         self.pipes.close()
 
 

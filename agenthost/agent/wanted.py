@@ -58,6 +58,8 @@ def wanted(what: What, name: str | None, args: dict[str, Any] | None, keys: dict
             f"cannot start {what!r}: it is of type {type(what).__name__}",
             hint="give module:Class, a dict with the config's keys, an Agent subclass or a function",
         )
+    if name is None and spec.get("persist"):
+        raise UsageError(f"cannot let a {clean(stem)} persist without a name: who comes back must be known by one")
     if name is not None and not _NAME.fullmatch(name):
         raise UsageError(
             f"cannot start a child named {name!r}: a name has 1 to 64 letters, digits, _ . - and begins with a letter "

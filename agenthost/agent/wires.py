@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import zmq
 
 from agenthost.errors import ProtocolError
-from agenthost.protocol import control
+from agenthost.protocol import birth, control
 from agenthost.protocol.birth import Certificate
 from agenthost.protocol.codec import encode, read_from_host
 from agenthost.transport.callee import Callee
 from agenthost.transport.caller import Caller
 from agenthost.transport.control import ControlSocket
 from agenthost.transport.data import Door, Links
+
+if TYPE_CHECKING:
+    from agenthost.agent.drowsiness import Drowsiness
 
 _LAST_WORDS_S = 1.0
 """How long a process that ends stays for libzmq to deliver what it has said last."""
@@ -46,6 +50,12 @@ class Wires:
         """Told of the answers to Requests; True if it was one. Whoever asks and monitors sets this and ``on_down``."""
         self.on_down: Callable[[control.Down], None] = lambda message: None
         self.stop: control.Stop | None = None
+        self.sleep: control.Sleep | None = None
+        """What the host has asked last; the desk answers when it has nothing to do."""
+        self.say_birth: Callable[[birth.FromProcess], None] = lambda message: None
+        """Over the birth socket."""
+        self.drowsiness: Drowsiness | None = None
+        """Of an agent that may sleep."""
         self.welcome = False
         """The host has heard Ready, or what was said instead."""
         self.spoke = False
@@ -126,8 +136,9 @@ class Wires:
                 self.links.flush()
         elif isinstance(message, control.Down):
             self.control.try_send(encode(control.Seen(id=message.id)))
-            self.links.down(message.path, message.inc, message.reason, time.monotonic())
-            self.on_down(message)  # after the calls to it: who called knows what it died of
+            self.links.down(message.path, message.inc, message.reason, time.monotonic(), asleep=message.asleep)
+            if not message.asleep:  # who monitors it hears of an end, and that is none
+                self.on_down(message)  # after the calls to it: who called knows what it died of
         elif isinstance(message, control.Stop):
             self._begin_stop(message)
         elif isinstance(message, control.Welcome):
@@ -136,10 +147,45 @@ class Wires:
         elif isinstance(message, control.Response):
             self.control.answered(message.id)
             self.on_answer(message)
+        elif isinstance(message, control.Sleep):
+            self.sleep = message
+        elif isinstance(message, control.Rest):
+            self.control.try_send(encode(control.Seen(id=message.id)))
+            self.rest_after(message.after_s)
         else:
             self.garbled += 1
 
+    def rest_after(self, after_s: float) -> None:
+        """It may sleep from now on, or may not."""
+        if self.drowsiness is not None:
+            self.drowsiness.set_after(after_s)
+        elif after_s:
+            from agenthost.agent.drowsiness import Drowsiness
+
+            self.drowsiness = Drowsiness(after_s, self.say_birth)
+
+    def try_sleep(self, has_work: Callable[[], bool]) -> bool:
+        """As the host has asked. True: from here on nothing is let in, and ``stop`` says why."""
+        asked, self.sleep = self.sleep, None
+        drowsiness = self.drowsiness
+        if asked is None or drowsiness is None:
+            return False
+        self.hear_control()  # who was announced is on the way
+        while self.door is not None and not self.callee.queued and self.door.pump(time.monotonic()):
+            continue
+        if self.callee.queued or has_work():
+            drowsiness.stir()
+        if not drowsiness.may_sleep(asked.number):
+            return False
+        self.callee.fall_asleep()
+        self.flush_door()
+        drowsiness.sleep()
+        self.stop = control.Stop(id=0, reason="it falls asleep", grace_s=None)
+        return True
+
     def _expect(self, message: control.Expect) -> None:
+        if self.drowsiness is not None:
+            self.drowsiness.stir()
         if self.door is None:
             address = f"ipc://{self.certificate.data_folder}/d-{self.certificate.inc}"
             self.door = Door(self.context, self.callee, address)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agenthost.errors import AgenthostError, UnknownName
+from agenthost.errors import AgenthostError, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from agenthost.client.client import Client
@@ -121,6 +121,28 @@ def seconds(text: str | float) -> float:
         return duration_s(text)
     except Refused as refused:
         raise typer.BadParameter(f"{refused.what}; {refused.hint}") from None
+
+
+def moment(text: str) -> float:
+    """A time of the clock, in seconds since 1970: as in ISO 8601, or only the hours and minutes of the next day that
+    has them. Without a zone it is local. ``UsageError``."""
+    from datetime import datetime, timedelta
+
+    now = datetime.now().astimezone()
+    try:
+        if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?", text):
+            clock = datetime.strptime(text, "%H:%M:%S" if text.count(":") > 1 else "%H:%M").time()  # noqa: DTZ007
+            found = datetime.combine(now, clock)
+            if found.astimezone() <= now:
+                found += timedelta(days=1)
+        else:
+            found = datetime.fromisoformat(text)
+        at = found.astimezone()
+    except (ValueError, OverflowError):
+        raise UsageError(f"cannot read {text!r} as a time", hint="write it like 18:30 or 2027-01-31T08:00") from None
+    if at <= now:
+        raise UsageError(f"cannot send at {at:%Y-%m-%d %H:%M:%S %Z}: that has passed")
+    return at.timestamp()
 
 
 Timeout = Annotated[

@@ -30,7 +30,7 @@ Paths = Annotated[
 ]
 Output = Annotated[Format, typer.Option("-o", "--output", help="Format.")]
 
-RUNNING = {"ready", "done"}
+RUNNING = {"ready", "done", "asleep"}
 """States in which there is nothing to worry about; a worker in any other makes ``status`` exit with 3."""
 
 
@@ -46,6 +46,7 @@ class Awaited(enum.StrEnum):
     killing = "killing"
     stuck = "stuck"
     waiting = "waiting"
+    asleep = "asleep"
     done = "done"
     gave_up = "gave_up"
 
@@ -53,7 +54,7 @@ class Awaited(enum.StrEnum):
 def status(paths: Paths = None, output: Output = Format.table) -> None:
     """The state of every agent.
 
-    Exit status 3 if an agent or program among those asked for is neither ready nor done.
+    Exit status 3 if an agent or program among those asked for is neither ready, done nor asleep.
     """
     with client() as asked:
         found = look(asked, paths)
@@ -168,7 +169,15 @@ def _print_status(tree: list[dict[str, Any]], *, wide: bool) -> None:
 def _note(row: dict[str, Any]) -> str:
     held = "stays down until it is started" if row["held"] else ""
     own_words = printable(row.get("says", ""))
-    return "; ".join(part for part in (row["next"], said(row["reason"]), held, own_words) if part)
+    return "; ".join(part for part in (row["next"], _members(row), said(row["reason"]), held, own_words) if part)
+
+
+def _members(row: dict[str, Any]) -> str:
+    """Of a pool."""
+    if not row.get("pool"):
+        return ""
+    limit = f" of {row['live_limit']}" if row.get("live_limit") else ""
+    return f"{row.get('live', 0)}{limit} live, {row['asleep']} asleep" if row.get("asleep") is not None else ""
 
 
 def _print_tree(tree: list[dict[str, Any]]) -> None:

@@ -10,7 +10,22 @@ from typing import Annotated, Any
 
 import typer
 
-from agenthost.cli import changing, journal, letters, looking, reading, reloading, running, talking, unit
+from agenthost.cli import (
+    changing,
+    chatting,
+    journal,
+    letters,
+    looking,
+    questions,
+    reading,
+    reloading,
+    running,
+    schedules,
+    sessions,
+    tailing,
+    talking,
+    unit,
+)
 from agenthost.cli.asking import WHERE
 from agenthost.cli.quick import quicken
 from agenthost.errors import AgenthostError
@@ -59,10 +74,13 @@ def _until_unread(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-for module in (running, unit, looking, reading, changing, reloading, talking):
+for module in (running, unit, looking, reading, tailing, changing, reloading, talking, chatting, questions):
     for name, function in module.COMMANDS.items():
         app.command(name)(_until_unread(function))
-for group in (letters, journal):
+for group in (letters, schedules, sessions, journal):
+    for command in group.app.registered_commands:
+        assert command.callback is not None
+        command.callback = _until_unread(command.callback)
     app.add_typer(group.app, name=group.NAME)
 
 

@@ -157,6 +157,7 @@ STATE_STYLES = {
     "stuck": "1;31",
     "gave_up": "1;31",
     "down": "2",
+    "asleep": "2",
     "done": "2",
 }
 

@@ -18,18 +18,24 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import zmq
 from zmq.backend import zmq_poll
 
-from agenthost.errors import AgenthostError, NoHost, ProtocolError, TimedOut, UsageError, from_wire
+from agenthost.errors import AgenthostError, NoHost, ProtocolError, TimedOut, UnknownName, UsageError, from_wire
+from agenthost.later import checked_key, due, in_zone
 from agenthost.protocol import control
 from agenthost.protocol.codec import encode, pack_body, read_from_host
 from agenthost.protocol.limits import PEER_MESSAGE_BYTES
 from agenthost.transport.caller import Call, Caller, Link
 from agenthost.transport.control import ControlSocket
 from agenthost.transport.data import Links, check_size
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from agenthost.client.session import Session
 
 DEFAULT_TIMEOUT_S = 30.0
 PATIENCE_S = 5.0
@@ -92,8 +98,8 @@ class Client:
     def _responses(self, op: str, args: dict[str, Any] | None, timeout: float | None) -> Iterator[Any]:
         number = self._caller.new_id()
         answers = self._answers[number] = deque()
-        self._control.ask(number, encode(control.Request(id=number, op=op, args=args or {})))
         try:
+            self._control.ask(number, _request(number, op, args or {}))
             while True:
                 self._wait(lambda: bool(answers), None if timeout is None else time.monotonic() + timeout, op)
                 answer = answers.popleft()
@@ -121,7 +127,7 @@ class Client:
                     number = self._caller.new_id()
                     self._answers[number] = deque()
                     asked[number] = position
-                    self._control.ask(number, encode(control.Request(id=number, op=op, args=args)))
+                    self._control.ask(number, _request(number, op, args))
                 self._wait(lambda: any(self._answers[number] for number in asked), None, op)
                 for number in [number for number in asked if self._answers[number]]:
                     answer = self._answers.pop(number).popleft()
@@ -140,6 +146,7 @@ class Client:
     def call(self, path: str, body: Any = None, timeout: float | None = DEFAULT_TIMEOUT_S) -> Any:
         """Ask the agent at ``path`` and return its reply. Raises what ``Context.call`` raises, and ``NoHost``."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        _check_text(path)
         call = self._caller.call(path, check_size(pack_body(body)), deadline, time.monotonic())
         return self._outcome(call, path, deadline)
 
@@ -151,25 +158,69 @@ class Client:
         *,
         key: str = "",
         durable: bool = True,
+        after_s: float | None = None,
+        at: datetime | float | None = None,
     ) -> None:
         """Mail for the agent at ``path``, running or not; returns when it will not be lost any more. The same ``key``
-        is taken once, however often it is sent. Up to about 250 KB.
+        is taken once, however often it is sent. Up to about 250 KB. It is delivered ``after_s`` seconds from now, or
+        ``at`` a time of the clock: a datetime with a zone, or seconds since 1970.
 
         With ``durable=False`` it is put into the memory of a running agent, and is lost if that ends.
         """
         if durable:
-            packed = pack_body(body)
-            if len(packed) > MAIL_BYTES:
-                raise UsageError(
-                    f"cannot send mail of {len(packed)} bytes: a client may send up to {MAIL_BYTES}",
-                    hint="write it to a file, call() the agent, or send it with durable=False",
-                )
-            args = {"path": path, "body": packed, "key": key or f"once:{os.urandom(12).hex()}"}
+            due_ms, by_clock = (0, False) if after_s is None and at is None else due(after_s, at)
+            packed = self._pack(body)
+            key = checked_key(key) if key else f"once:{os.urandom(12).hex()}"
+            args: dict[str, Any] = {"path": path, "body": packed, "key": key}
+            if due_ms:
+                args |= {"due_ms": due_ms, "by_clock": by_clock}
             self.request("send", args, timeout)  # the key: this request may be answered by a second life of the host
             return
+        if after_s is not None or at is not None:
+            raise UsageError("cannot send for later what is not durable: nobody would remember it")
         deadline = None if timeout is None else time.monotonic() + timeout
+        _check_text(path)
         call = self._caller.cast(path, check_size(pack_body(body)), time.monotonic())
         self._outcome(call, path, deadline)
+
+    def cancel(self, key: str, timeout: float | None = DEFAULT_TIMEOUT_S) -> bool:
+        """What this user has sent with ``key`` is not delivered, if nobody has begun to handle it; then the key may be
+        used again. False if there is no such message."""
+        try:
+            self.request("cancel", {"key": checked_key(key)}, timeout)
+        except UnknownName:
+            return False
+        return True
+
+    def schedule(
+        self,
+        name: str,
+        cron: str,
+        path: str,
+        body: Any = None,
+        *,
+        zone: str = "",
+        timeout: float | None = DEFAULT_TIMEOUT_S,
+    ) -> float:
+        """Send ``body`` to the agent at ``path`` whenever the cron expression says, in the time zone ``zone`` (that of
+        the host's machine without). What clients have of that name is replaced; the same again changes nothing.
+        When it is due next, in seconds since 1970. ``UsageError``, ``UnknownName``."""
+        args = {"name": name, "cron": in_zone(cron, zone), "path": path, "body": self._pack(body)}
+        return float(self.request("schedule", args, timeout)["next"])
+
+    def unschedule(self, name: str, timeout: float | None = DEFAULT_TIMEOUT_S) -> None:
+        """End a periodic message; those of agents are called "/path#name". ``UnknownName`` if there is none."""
+        self.request("unschedule", {"name": name}, timeout)
+
+    @staticmethod
+    def _pack(body: Any) -> bytes:
+        packed = pack_body(body)
+        if len(packed) > MAIL_BYTES:
+            raise UsageError(
+                f"cannot send mail of {len(packed)} bytes: a client may send up to {MAIL_BYTES}",
+                hint="write it to a file, call() the agent, or send it with durable=False",
+            )
+        return packed
 
     def interrupt(self, path: str, reason: str = "", timeout: float | None = DEFAULT_TIMEOUT_S) -> str:
         """End the turn that the agent at ``path`` has in hand, or those of all agents below a supervisor. Returns when
@@ -177,10 +228,16 @@ class Client:
         result = self.request("interrupt", {"path": path, "reason": reason}, timeout)
         return str(result["text"])
 
+    def session(self, path: str, *, name: str = "", patience_s: float | None = 60.0) -> Session:
+        """The session of the agent at ``path``, running or not: its log, what it is saying, and saying something."""
+        from agenthost.client.session import Session
+
+        return Session(self, path, name=name, patience_s=patience_s)
+
     def _outcome(self, call: Call, path: str, deadline: float | None) -> Any:
         self._links.flush()
         try:
-            self._wait(lambda: call.outcome is not None, deadline, path, call.link)
+            self._wait(lambda: call.outcome is not None, deadline, path, call)
         except BaseException as error:  # also Ctrl-C: the agent need not begin what nobody waits for
             why = error if isinstance(error, AgenthostError) else TimedOut("cannot wait any longer: interrupted")
             self._caller.abandon(call, why)
@@ -199,7 +256,7 @@ class Client:
 
     # ---- waiting
 
-    def _wait(self, is_there: Callable[[], bool], deadline: float | None, what: str, link: Link | None = None) -> None:
+    def _wait(self, is_there: Callable[[], bool], deadline: float | None, what: str, call: Call | None = None) -> None:
         began = time.monotonic()
         self._heard_at = max(self._heard_at, began)  # its silence counts from the question on
         while not is_there():
@@ -213,6 +270,7 @@ class Client:
                 )
             self._ping_if_silent(now)
             next_look = min(self._heard_at + self.patience_s, now + self.patience_s / 4)
+            link = None if call is None else call.link  # another, once the callee has slept
             self._listen(next_look if deadline is None else min(next_look, deadline), link)
 
     def _ping_if_silent(self, now: float) -> None:
@@ -262,6 +320,28 @@ class Client:
                 self._control.answered(message.id)
                 self._caller.found(message)
             elif isinstance(message, control.Down):
-                self._links.down(message.path, message.inc, message.reason, self._heard_at)
+                self._links.down(message.path, message.inc, message.reason, self._heard_at, asleep=message.asleep)
                 self._control.try_send(encode(control.Seen(id=message.id)))
         self._links.flush()
+
+
+def _request(number: int, op: str, args: dict[str, Any]) -> bytes:
+    """``UsageError``: words of it can be no name, or no number, of anything; or it is so long that the router would
+    cut us off without a word."""
+    try:
+        request = encode(control.Request(id=number, op=op, args=args))
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise UsageError(f"cannot ask for {op}: {error}") from None
+    if len(request) > PEER_MESSAGE_BYTES:
+        raise UsageError(
+            f"cannot ask for {op}: that is {len(request)} bytes, and at most {PEER_MESSAGE_BYTES} are taken"
+        )
+    return request
+
+
+def _check_text(path: str) -> None:
+    """Bytes of a command line that are no UTF-8 (PEP 383) are no path."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"cannot reach {path!a}: {error}") from None

@@ -13,9 +13,11 @@ from typing import Protocol
 from agenthost.config import keys, users
 from agenthost.config.kinds import Reading
 from agenthost.config.problem import Refused
+from agenthost.config.recovery_kinds import Fall, Rungs
 from agenthost.config.sections import Found
 from agenthost.config.surroundings import any_birth
 from agenthost.core.birth import AgentBirth, Limits, MailTerms, May, ProgramBirth, ReadyCheck
+from agenthost.core.remedy.rungs import LADDER_ATTEMPTS, Authors, Ladder
 
 COMMAND_AGENT = "agenthost_workers.command:Command"
 """The agent that speaks ``protocol: lines`` to a program."""
@@ -50,6 +52,8 @@ class Births:
     folder: str
     agents: Resolver
     usual: Usual
+    falls: list[tuple[Ladder, Fall]] = field(default_factory=list)
+    """Where failed work is given to, to be checked when the whole tree is read."""
 
     def read(self, found: Found) -> AgentBirth | ProgramBirth:
         given = found.get("limits")
@@ -65,6 +69,10 @@ class Births:
             more["turn_s"] = turn.get("timeout")
         if given := found.get("mail"):
             more["mail"] = _mail(given)
+        if (given := found.get("recovery")) is not None:
+            more["recovery"] = self._ladder(found, given)
+        if crons := found.get("cron"):
+            more["cron"] = crons
         if "agent" in found.keys:
             agent, args, may = self._agent(found), found.get("args", {}), self._may(found)
             more["reap"] = turn.get("reap", self.usual.reap) if turn else self.usual.reap
@@ -83,6 +91,21 @@ class Births:
         ready = _ready(given) if given else None
         stop_signal = keys.STOP_SIGNALS[found.get("stop_signal", "TERM")]
         return ProgramBirth(argv, env, cwd, limits, ready, stop_signal, found.get("pty", False), **more)
+
+    def _ladder(self, found: Found, given: Rungs) -> Ladder:
+        mail = found.get("mail")
+        rungs = tuple(self._resolved(rung) if isinstance(rung, Authors) else rung for rung in given.rungs)
+        ladder = Ladder(rungs, mail.get("attempts", LADDER_ATTEMPTS) if mail else LADDER_ATTEMPTS)
+        self.falls.extend((ladder, fall) for fall in given.falls)
+        return ladder
+
+    def _resolved(self, rung: Authors) -> Authors:
+        """A file is named as one of an agent is, from the folder of the config."""
+        file, _, name = rung.name.rpartition(":")
+        if not file.endswith(".py"):
+            return rung
+        path = os.path.normpath(os.path.join(self.folder, os.path.expanduser(file)))
+        return Authors(f"{path}:{name}", rung.parameters)
 
     def _user(self, found: Found) -> int | None:
         uid = found.get("user")

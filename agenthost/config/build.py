@@ -91,6 +91,8 @@ class Builder:
             significant=significant,
             auto_shutdown=AutoShutdown(found.get("auto_shutdown", "never")),
             template=self._template(name, found, strict=strict, depth=depth),
+            live=self._live(found),
+            persist=bool(found.get("persist", False)),
         )
 
     def _children(self, found: Found, *, strict: bool, depth: int) -> tuple[ChildSpec, ...]:
@@ -129,6 +131,15 @@ class Builder:
         section, node = keys.MEMBERS[form[0].name], form[1]
         member = section.find(node, where, self.reading, also=ELSEWHERE[section.name])
         return self._made(name, form[0], member, strict=strict, depth=depth)
+
+    def _live(self, found: Found) -> int | None:
+        """What is put to sleep must come back as it was."""
+        live, node = found.get("live"), found.get("pool")
+        if live is not None and isinstance(node, Mapping) and "agent" not in node.entries:
+            what = "live is for a pool whose members are agents in Python: nothing else can sleep"
+            self.reading.say(found.nodes["live"], f"{found.where}.live", what, "remove it")
+            return None
+        return None if live is None else int(live)
 
     def _is_shallow(self, node: Node, found: Found, depth: int) -> bool:
         if depth > MAX_DEPTH:
@@ -217,6 +228,8 @@ class Builder:
             intensity=found.get("intensity"),
             period_s=found.get("period", 30.0),
             interrupt_s=turn.get("interrupt", _DEFAULT_INTERRUPT_S) if turn else _DEFAULT_INTERRUPT_S,
+            hibernate_s=found.get("hibernate_after"),
+            persist=bool(found.get("persist", False)),
         )
 
     def _check_window(self, found: Found, *, strict: bool) -> None:

@@ -9,9 +9,11 @@ import signal
 from dataclasses import replace
 
 from agenthost.config import kinds
+from agenthost.config.cron_kinds import CRON, Crons
 from agenthost.config.kinds import Duration, Flag, ListOf, Share, Size, Text, Whole, Word, Yes
 from agenthost.config.private_kinds import ENV_FILE, SECRET, EnvFiles, Secrets
 from agenthost.config.process_kinds import USER, Command, Environment, Plain, check_regex, check_url
+from agenthost.config.recovery_kinds import ASK, RETRY, SPAN, Recovery
 from agenthost.config.sections import Children, Key, Section, Sub, Template
 
 _SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH", "PWR", "ABRT")
@@ -266,6 +268,12 @@ POOL = Section(
     (
         NAME,
         Key("pool", Template(), "What a member is: a worker, or a whole supervisor.", required=True),
+        Key(
+            "live",
+            Whole(1),
+            "So many members run at a time; the one that was used longest ago sleeps for the next. For agents alone.",
+            "no limit",
+        ),
         *_BOUNDS,
         RESTART,
         BACKOFF_KEY,
@@ -331,6 +339,19 @@ _PROTOCOL_KEY = Key(
 )
 _TURN_KEY = Key("turn", TURN, "Bounds of its turns.")
 _MAIL_KEY = Key("mail", MAIL, "How its durable mail is treated.", "as below")
+_RECOVERY_KEY = Key(
+    "recovery",
+    Recovery(),
+    "What is done about durable mail whose turn failed, rung by rung. `mail.attempts` is then 20 if it is not said.",
+    "retry, then dead_letter, as `mail` says",
+)
+_CRON_KEY = Key("cron", Crons(), "Messages that are sent to it again and again.", "none")
+_HIBERNATE_KEY = Key(
+    "hibernate_after",
+    Duration(),
+    "With nothing to do for so long its process ends. Mail, a call, or a message that is due starts it again.",
+    "never",
+)
 _GROUP_KEY = Key("group", kinds.NAME, "Whom it is found among, by `ctx.group`.", "none")
 
 AGENT_WORKER = Section(
@@ -349,6 +370,9 @@ AGENT_WORKER = Section(
         *_WORKER,
         _TURN_KEY,
         _MAIL_KEY,
+        _RECOVERY_KEY,
+        _CRON_KEY,
+        _HIBERNATE_KEY,
         _GROUP_KEY,
         Key("may", MAY, "What it may start itself.", "as below"),
     ),
@@ -356,7 +380,7 @@ AGENT_WORKER = Section(
 LINES_WORKER = Section(
     "lines",
     "A worker that is a program which speaks `protocol: lines`.",
-    (NAME, _COMMAND, _PROTOCOL_KEY, *_WORKER, _TURN_KEY, _MAIL_KEY, _GROUP_KEY),
+    (NAME, _COMMAND, _PROTOCOL_KEY, *_WORKER, _TURN_KEY, _MAIL_KEY, _RECOVERY_KEY, _CRON_KEY, _GROUP_KEY),
 )
 PROGRAM_WORKER = Section(
     "program",
@@ -417,14 +441,28 @@ HOST = Section(
 
 WORKERS = (AGENT_WORKER, PROGRAM_WORKER, LINES_WORKER)
 CHILDREN = (SUPERVISOR, POOL, *WORKERS)
-SECTIONS = (HOST, TREE, *CHILDREN, BACKOFF, READY, LIVENESS, LOG, ENV_FILE, SECRET, TURN, MAIL, LIMITS, MAY, SUMS)
+SECTIONS = (
+    *(HOST, TREE, *CHILDREN, BACKOFF, READY, LIVENESS, LOG, ENV_FILE, SECRET),
+    *(TURN, MAIL, RETRY, SPAN, ASK, CRON, LIMITS, MAY, SUMS),
+)
+
+PERSIST = Key(
+    "persist",
+    Flag(),
+    "Whether it is started again with its supervisor, and by the next host. One that has ended for good is not.",
+    "false",
+)
+"""Of what is started at run time; what stands in the config is there in any case."""
 
 NOT_OF_MEMBERS = (NAME.name, SIGNIFICANT.name)
+_STANDING = (*NOT_OF_MEMBERS, _CRON_KEY.name)
+"""Of what stands in the config itself."""
 
 
 def _without(section: Section, of: str, words: str) -> Section:
-    kept = tuple(key for key in section.keys if key.name not in NOT_OF_MEMBERS)
-    return replace(section, name=f"{section.name}_{of}", title=f"{section.title} {words}", keys=kept)
+    without = (*_STANDING, _HIBERNATE_KEY.name) if of == "begun" else _STANDING
+    kept = tuple(key for key in section.keys if key.name not in without)
+    return replace(section, name=f"{section.name}_{of}", title=f"{section.title} {words}", keys=(*kept, PERSIST))
 
 
 MEMBERS = {section.name: _without(section, "member", "A member of a pool.") for section in CHILDREN}

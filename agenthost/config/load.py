@@ -15,6 +15,7 @@ from agenthost.config.document import MAX_BYTES, Scalar, decode, parse
 from agenthost.config.kinds import NAME_PATTERN, Reading
 from agenthost.config.model import HostConfig
 from agenthost.config.problem import ConfigProblems, Problem, Refused
+from agenthost.config.recovery_kinds import check_falls
 from agenthost.core.spec import SupervisorSpec
 
 
@@ -40,8 +41,9 @@ def read_config(raw: bytes, path: str | Path, *, environment: Environment[str, s
     except Refused as refused:
         whole = Problem(file, node.line, node.column, "", refused.what, refused.hint)
         raise ConfigProblems([*problems, whole]) from None
-    builder = Builder(reading, Births(reading, folder, Agents(folder), Usual(cwd=folder)))
-    tree = builder.tree(found.get("tree")) if "tree" in found.values else SupervisorSpec("/")
+    births = Births(reading, folder, Agents(folder), Usual(cwd=folder))
+    tree = Builder(reading, births).tree(found.get("tree")) if "tree" in found.values else SupervisorSpec("/")
+    check_falls(tree, births.falls, reading)
     name = found.get("name") or absolute.stem
     if "name" not in found.keys and not re.fullmatch(NAME_PATTERN, name):
         reading.say(node, "", f"cannot make a name of the file's name {name!r}", "add the key 'name'")

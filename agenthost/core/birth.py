@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from agenthost.core.remedy.rungs import Ladder
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -102,6 +104,15 @@ class MailTerms:
     when_full: Literal["refuse", "drop_oldest", "spill"] = "refuse"
 
 
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """A message that an agent gets again and again; ``cron`` as in ``agenthost.cron``."""
+
+    name: str
+    cron: str
+    body: Any
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnyBirth:
     """What programs and Python agents have alike."""
@@ -140,8 +151,11 @@ class AgentBirth(AnyBirth):
     reap: bool = False
     """What a turn leaves behind in the agent's own cell is killed (config: ``turn.reap``)."""
     mail: MailTerms = MailTerms()
+    cron: tuple[Periodic, ...] = ()
+    recovery: Ladder | None = None
+    """What becomes of failed work; None: as ``mail`` says."""
 
-    LIVE: ClassVar = ("silence_s", "turn_s", "group", "may", "mail")
+    LIVE: ClassVar = ("silence_s", "turn_s", "group", "may", "mail", "cron", "recovery")
     """What the host alone looks at: a reload changes it without a new process."""
 
 

@@ -23,7 +23,7 @@ def brood_of(turn: Turn, owner: Worker) -> Supervisor:
     """Made with the first child; serving at once."""
     if owner.brood is None:
         window = Window(_SPEC.intensity, _SPEC.period_s)
-        owner.brood = Supervisor(path=owner.path, parent=None, spec=_SPEC, window=window, owner=owner)
+        owner.brood = Supervisor(path=owner.path, parent=None, spec=_SPEC, window=window, owner=owner, kept=owner.kept)
         owner.brood.doing, owner.brood.since, owner.brood.up_at = Doing.SERVING, turn.now, turn.now
     return owner.brood
 

@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 
 from agenthost.core import effects as do
-from agenthost.core import interrupting
+from agenthost.core import interrupting, persisting, sleeping
 from agenthost.core import supervisor as sup
 from agenthost.core.brood import brood_of, takes_children
 from agenthost.core.events import Add, Command, Delete
@@ -52,6 +52,8 @@ def _start(turn: Turn, node: AnyNode, wanted: Command) -> None:
     parent = node.parent
     if frozen := frozen_above(node):
         _answer(turn, wanted, f"{frozen.path}, which has started it, is frozen; thaw that first", error="busy")
+    elif isinstance(node, Worker) and node.sleeping:
+        node.ops.append((wanted.op, wanted.verb))  # it comes back when it has fallen asleep
     elif _ending(node):
         _answer(turn, wanted, f"{node.path} is ending; start it when it is down", error="busy")
     elif _up(node):
@@ -82,9 +84,10 @@ def _stop(turn: Turn, node: AnyNode, wanted: Command) -> None:
         sup.stop(turn, node, f"stopped by {wanted.by}")
         return
     in_group = parent is not None and parent.waits_for == node.name
-    waited = sup.leave_waiting(turn, node)
+    waited, slept = sup.leave_waiting(turn, node), sleeping.is_asleep(node)
     come_to_rest(turn, node, Wish.STAY_DOWN)
-    _answer(turn, wanted, "it was waiting to be restarted; it stays down" if waited else "it was down already")
+    was = "waiting to be restarted; it stays down" if waited else "asleep; it stays down" if slept else "down already"
+    _answer(turn, wanted, f"it was {was}")
     if in_group and parent is not None:
         sup.go_on(turn, parent)
 
@@ -149,7 +152,7 @@ def _freeze_or_thaw(turn: Turn, node: AnyNode, wanted: Command) -> None:
         text = "frozen" if freezes else "thawed"
         _answer(turn, wanted, f"{text}: {done} of {len(workers)}" if len(workers) > 1 else text)
     else:
-        could = "can be frozen: what runs and is not ending" if freezes else "is frozen"
+        could = "can be frozen: only what runs, and is not ending, can be" if freezes else "is frozen"
         _answer(turn, wanted, f"nothing at {node.path} {could}", error="not_running")
 
 
@@ -200,9 +203,13 @@ def _plant(turn: Turn, parent: Supervisor, wanted: Add) -> None:
     except ConfigError as error:
         _answer(turn, wanted, str(error), error="bad_config")
         return
+    if parent.waking or not sleeping.has_room(parent):
+        sleeping.wait_for_room(turn, parent, wanted.name, wanted.op, "add")
+        return
     child = turn.state.plant(spec, parent)
     parent.children[wanted.name] = child
     child.is_new = True
+    persisting.keep(turn, parent, child)
     child.ops.append((wanted.op, "add"))
     if not (isinstance(spec, WorkerSpec) and spec.of_turn):  # there may be many, and its start is told
         turn.effects.append(do.Record("command.add", child.path, {"by": wanted.by}))

@@ -55,6 +55,13 @@ class Interrupt(_Effect, frozen=True):
     alone: bool = True
 
 
+class Sleep(_Effect, frozen=True):
+    """It is to end if it has still nothing to do; answered by FallsAsleep or Stirred."""
+
+    path: str
+    n: int
+
+
 class Freeze(_Effect, frozen=True):
     """Everything in the cell stands still until Thaw or Kill."""
 
@@ -85,6 +92,13 @@ class CancelTimer(_Effect, frozen=True):
     timer: str
 
 
+class Keep(_Effect, frozen=True):
+    """A child of run time that persists is to be there after a restart of the host, or no more (``persisting``)."""
+
+    path: str
+    kept: bool
+
+
 class Record(_Effect, frozen=True):
     """Something worth telling people, journal and subscribers: ``name`` is "agent.exited", ``fields`` plain data."""
 
@@ -113,11 +127,13 @@ Effect = (
     | Terminate
     | Kill
     | Interrupt
+    | Sleep
     | Freeze
     | Thaw
     | Adopt
     | SetTimer
     | CancelTimer
+    | Keep
     | Record
     | Answer
     | Ended

@@ -74,6 +74,28 @@ class TurnEnded(_Event, frozen=True):
     text: str = ""
 
 
+class Idle(_Event, frozen=True):
+    """It has had nothing to do for ``for_s`` seconds, and may be asked to sleep."""
+
+    path: str
+    n: int
+    for_s: float
+
+
+class Stirred(_Event, frozen=True):
+    """It has something to do again, and does not sleep if it was asked to."""
+
+    path: str
+    n: int
+
+
+class FallsAsleep(_Event, frozen=True):
+    """It was asked to, and had nothing to do: it takes nothing more and ends."""
+
+    path: str
+    n: int
+
+
 class Due(_Event, frozen=True):
     """A timer set by ``SetTimer`` ran out."""
 
@@ -100,6 +122,24 @@ class Add(_Event, frozen=True):
     by: str = "operator"
 
 
+class Restore(_Event, frozen=True):
+    """A child that persists, of an earlier life of the host: of a pool without ``spec``, of an agent with it. It is
+    started when that runs."""
+
+    parent: str
+    name: str
+    spec: ChildSpec | None = None
+
+
+class Wake(_Event, frozen=True):
+    """Somebody wants something of a worker that sleeps, or of a member of a pool that need not be there yet. Answered
+    when it runs, or with why it does not."""
+
+    op: int
+    path: str
+    by: str
+
+
 class Delete(_Event, frozen=True):
     """Forget a child that has no process."""
 
@@ -123,5 +163,5 @@ class Halt(_Event, frozen=True):
     by: str = "operator"
 
 
-OfProcess = Ready | Ignored | Exited | Emptied | Fault | Overrun | TurnEnded
-Event = Boot | OfProcess | Due | Command | Add | Delete | Reload | Halt
+OfProcess = Ready | Ignored | Exited | Emptied | Fault | Overrun | TurnEnded | Idle | Stirred | FallsAsleep
+Event = Boot | OfProcess | Due | Command | Add | Restore | Wake | Delete | Reload | Halt

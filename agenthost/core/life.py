@@ -21,6 +21,7 @@ class Life(enum.StrEnum):
     KILLING = "killing"
     STUCK = "stuck"
     WAITING = "waiting"
+    ASLEEP = "asleep"
     DONE = "done"
     GAVE_UP = "gave_up"
 
@@ -29,6 +30,7 @@ class Input(enum.StrEnum):
     BEGIN = "begin"  # start an incarnation
     READY = "ready"  # the process can work
     IGNORED = "ignored"  # the process says there is nothing to do
+    LEAVE = "leave"  # it ends by itself, to sleep
     EXITED = "exited"  # the main process is gone
     EMPTIED = "emptied"  # and so is all it started
     ASK = "ask"  # end, please
@@ -37,6 +39,7 @@ class Input(enum.StrEnum):
     OVERDUE = "overdue"  # KILL was long ago and the cell is not empty
     DELAY = "delay"  # wait before the next incarnation
     REST = "rest"  # no further incarnation unless somebody asks
+    SLEEP = "sleep"  # no further incarnation unless somebody wants something of it
     FINISH = "finish"  # it ended well and is not to come back (R4)
     GIVE_UP = "give_up"  # another try cannot help (D12)
 
@@ -55,13 +58,14 @@ class Action(enum.StrEnum):
 L, In, A = Life, Input, Action
 
 WITH_PROCESS = frozenset({L.STARTING, L.READY, L.ASKED, L.TERMINATING, L.KILLING, L.STUCK})
-AT_REST = frozenset({L.DOWN, L.WAITING, L.DONE, L.GAVE_UP})
+AT_REST = frozenset({L.DOWN, L.WAITING, L.ASLEEP, L.DONE, L.GAVE_UP})
 ENDING = frozenset({L.ASKED, L.TERMINATING, L.KILLING, L.STUCK})
 
 TABLE: dict[tuple[Life, Input], tuple[Life, tuple[Action, ...]]] = {
     **{(rest, In.BEGIN): (L.STARTING, (A.BIRTH,)) for rest in AT_REST},
     **{(rest, In.DELAY): (L.WAITING, ()) for rest in AT_REST},
     **{(rest, In.REST): (L.DOWN, ()) for rest in AT_REST},
+    (L.DOWN, In.SLEEP): (L.ASLEEP, ()),
     **{(rest, In.FINISH): (L.DONE, ()) for rest in AT_REST},
     **{(rest, In.GIVE_UP): (L.GAVE_UP, ()) for rest in AT_REST},
     (L.STARTING, In.READY): (L.READY, (A.TELL_READY,)),
@@ -71,6 +75,7 @@ TABLE: dict[tuple[Life, Input], tuple[Life, tuple[Action, ...]]] = {
     (L.STARTING, In.KILL): (L.KILLING, (A.KILL,)),
     (L.STARTING, In.EXITED): (L.KILLING, (A.SWEEP,)),
     (L.READY, In.ASK): (L.ASKED, (A.ASK,)),
+    (L.READY, In.LEAVE): (L.ASKED, ()),
     (L.READY, In.TERM): (L.TERMINATING, (A.TERMINATE,)),
     (L.READY, In.KILL): (L.KILLING, (A.KILL,)),
     (L.READY, In.EXITED): (L.KILLING, (A.SWEEP,)),

@@ -23,9 +23,11 @@ Kind = Literal[
     "not_live",  # a check of a program's liveness or readiness failed
     "gave_up",  # a supervisor bore more restarts than its intensity (deviation D3)
     "ignore",  # it said there is nothing to do here (S3)
+    "escalated",  # its work failed, and its ladder says that this is its supervisor's business
+    "asleep",  # it had nothing to do for long, and comes back when somebody wants something of it
 ]
 
-WELL = frozenset({"normal", "shutdown", "ignore"})
+WELL = frozenset({"normal", "shutdown", "ignore", "asleep"})
 """Kinds that a transient child is not restarted for (R2)."""
 
 
@@ -69,6 +71,8 @@ class Reason(msgspec.Struct, frozen=True):
             "not_live": "unhealthy",
             "gave_up": "gave up",
             "ignore": "had nothing to do",
+            "asleep": "fell asleep",
+            "escalated": "escalated",
         }[self.kind]
 
 

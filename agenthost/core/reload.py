@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agenthost.core import effects as do
+from agenthost.core import sleeping, waking
 from agenthost.core import supervisor as sup
 from agenthost.core.events import Reload
 from agenthost.core.plan import Change, plan, same_kind
@@ -16,6 +17,8 @@ from agenthost.core.rest import come_to_rest
 from agenthost.core.spec import ChildSpec, SupervisorSpec, WorkerSpec
 from agenthost.core.tree import AnyNode, Doing, Supervisor, Turn, UnderWay, Wish, Worker
 from agenthost.core.worker import record as _record_worker
+
+_ENDING = (Doing.STOPPING, Doing.NOTHING)
 
 
 def reload(turn: Turn, wanted: Reload) -> None:
@@ -42,7 +45,7 @@ def follow_up(turn: Turn) -> None:
     under_way = turn.state.reloading
     if under_way is None:
         return
-    if under_way.gone or turn.state.halting:
+    if under_way.gone or turn.state.halting or turn.state.root.doing in _ENDING:
         _undo(turn, under_way, under_way.gone)
         return
     not_up = under_way.not_up
@@ -110,10 +113,12 @@ def _commit(turn: Turn, under_way: UnderWay) -> None:
             continue
         if change.what == "remove":
             _remove(turn, node, "it is no longer in the config")
+        elif isinstance(node, Worker) and sleeping.is_asleep(node) and change.what in ("restart", "live"):
+            _rouse(turn, node)
         elif change.what == "restart" and isinstance(node, Worker) and not node.held:
             _restart(turn, node)
-        elif change.what == "live" and isinstance(node, Worker) and node.alive:
-            turn.effects.append(do.Adopt(node.path, node.n))
+        elif change.what == "live" and isinstance(node, Worker):
+            _tell_process(turn, node)
         elif change.what == "replace":
             node.wish = Wish.REPLACE
             _stop_or_settle(turn, node, "its kind has changed")
@@ -123,6 +128,8 @@ def _commit(turn: Turn, under_way: UnderWay) -> None:
 
 def _adopt(turn: Turn, node: Supervisor, spec: SupervisorSpec) -> None:
     """Specs and order of the new config; what it does not name is removed afterwards."""
+    if spec.live != node.spec.live:
+        waking.look_again(turn, node)
     node.spec = spec
     node.window.adjust(spec.intensity, spec.period_s, whole_seconds=spec.otp_strict)
     wanted = {child.name: child for child in spec.children}
@@ -132,8 +139,8 @@ def _adopt(turn: Turn, node: Supervisor, spec: SupervisorSpec) -> None:
             continue
         if isinstance(child, Worker) and isinstance(new, WorkerSpec):
             child.adopt(new)
-            if node.is_pool and child.alive:
-                turn.effects.append(do.Adopt(child.path, child.n))
+            if node.is_pool:
+                _tell_process(turn, child)
         elif isinstance(child, Supervisor) and isinstance(new, SupervisorSpec):
             _adopt(turn, child, new)
     listed = [child for child in node.children.values() if child.name not in wanted]  # added at run time, or leaving
@@ -141,6 +148,12 @@ def _adopt(turn: Turn, node: Supervisor, spec: SupervisorSpec) -> None:
         **{name: node.children[name] for name in wanted if name in node.children},
         **{child.name: child for child in listed},
     }
+
+
+def _tell_process(turn: Turn, node: Worker) -> None:
+    """Of one that has a process: its cell may be empty while children that it has started are still ending."""
+    if node.alive and not node.is_emptied:
+        turn.effects.append(do.Adopt(node.path, node.n))
 
 
 def _restart(turn: Turn, node: Worker) -> None:
@@ -156,6 +169,12 @@ def _restart(turn: Turn, node: Worker) -> None:
     if in_group or node.name in parent.to_start:
         sup.go_on(turn, parent)
     elif parent.doing is Doing.SERVING:
+        sup.begin(turn, node)
+
+
+def _rouse(turn: Turn, node: Worker) -> None:
+    """What it is born with counts from its next start on; who is not to sleep any more begins now."""
+    if node.spec.hibernate_s is None and node.parent is not None and node.parent.doing is Doing.SERVING:
         sup.begin(turn, node)
 
 
@@ -176,7 +195,7 @@ def _stop_or_settle(turn: Turn, node: AnyNode, why: str) -> None:
     come_to_rest(turn, node, wish)
     if in_group:
         sup.go_on(turn, parent)
-    elif wish is Wish.REPLACE and parent.alive:
+    elif wish is Wish.REPLACE and parent.doing not in _ENDING and node.name not in parent.to_start:
         sup.begin(turn, parent.children[node.name])
 
 

@@ -13,12 +13,16 @@ from agenthost.core.intensity import Window
 from agenthost.core.life import Input, Life
 from agenthost.core.reason import Reason
 from agenthost.core.spec import Restart
-from agenthost.core.tree import AnyNode, Supervisor, Turn, Wish, Worker
+from agenthost.core.tree import AnyNode, Doing, Supervisor, Turn, Wish, Worker
+
+UP = ("start", "restart", "add", "wake")
+"""Commands that wait for an agent to come up."""
 
 
 def come_to_rest(turn: Turn, child: AnyNode, wish: Wish) -> None:
     """It is down and stays down, for now: a temporary child is forgotten (R3), an operator is answered."""
     child.held = child.held or wish is Wish.STAY_DOWN
+    _sleeps_no_more(turn, child)
     answer_stop(turn, child, text=ladder(turn, child))
     if child.parent is None or child.name not in child.parent.to_start:
         answer_up(turn, child, error="not_running", text="it was stopped before it was ready")
@@ -31,6 +35,7 @@ def come_to_rest(turn: Turn, child: AnyNode, wish: Wish) -> None:
 def set_aside(turn: Turn, child: AnyNode, reason: Reason) -> None:
     """D12: a module that does not import is this child's trouble alone; its siblings go on."""
     settle(turn, child, Life.GAVE_UP)
+    answer_up(turn, child, error="not_running", text=f"it was given up: {reason.words()}")
     record(turn, child, "agent.gave_up", reason=reason.words(), trace=reason.trace)
 
 
@@ -43,7 +48,12 @@ def settle_ignored(turn: Turn, child: AnyNode) -> None:
 
 
 def settle(turn: Turn, child: AnyNode, life: Life) -> None:
-    what = {Life.DONE: Input.FINISH, Life.GAVE_UP: Input.GIVE_UP, Life.DOWN: Input.REST}[life]
+    what = {
+        Life.DONE: Input.FINISH,
+        Life.GAVE_UP: Input.GIVE_UP,
+        Life.DOWN: Input.REST,
+        Life.ASLEEP: Input.SLEEP,
+    }[life]
     if isinstance(child, Worker):
         workers.change(turn, child, what)
     else:
@@ -52,10 +62,22 @@ def settle(turn: Turn, child: AnyNode, life: Life) -> None:
 
 def forget(turn: Turn, child: AnyNode) -> None:
     """Nothing of it is kept (R3), but whoever waits for it hears of that."""
+    _sleeps_no_more(turn, child)
     answer_stop(turn, child, text=ladder(turn, child))
     answer_kill(turn, child, text=ladder(turn, child))
     answer_up(turn, child, error="not_running", text="it has ended, and nothing of it is kept")
+    parent = child.parent
+    goes_on = parent is not None and parent.doing not in (Doing.STOPPING, Doing.NOTHING) and not turn.state.halting
+    if goes_on and parent is not None and parent.kept.pop(child.name, None) is not None:
+        turn.effects.append(do.Keep(child.path, kept=False))  # it persists through the end of its supervisor alone (D6)
     turn.state.drop(child)
+
+
+def _sleeps_no_more(turn: Turn, child: AnyNode) -> None:
+    """Who waits for the end of one that sleeps hears of it."""
+    if isinstance(child, Worker) and child.life is Life.ASLEEP:
+        record(turn, child, "agent.not_woken", why="it was stopped while it was asleep")
+        settle(turn, child, Life.DOWN)
 
 
 def _leaves_nothing(child: AnyNode) -> bool:
@@ -81,7 +103,7 @@ def record(turn: Turn, node: AnyNode, name: str, **fields: object) -> None:
 
 def answer_up(turn: Turn, node: AnyNode, *, text: str, error: str | None = None) -> None:
     """Answer the commands that wait for it to come up."""
-    _answer(turn, node, ("start", "restart", "add"), text, error)
+    _answer(turn, node, UP, text, error)
 
 
 def answer_stop(turn: Turn, node: AnyNode, *, text: str) -> None:

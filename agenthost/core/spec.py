@@ -80,11 +80,17 @@ class WorkerSpec:
     """Who was interrupted has this long to come back; then the incarnation is ended."""
     of_turn: bool = False
     """It belongs to its owner's turn in hand, and is killed when that is interrupted."""
+    hibernate_s: float | None = None
+    """With nothing to do for so long it falls asleep; None: never, unless its pool needs the room."""
+    persist: bool = False
+    """Added at run time it comes back with its supervisor, and with the next host (D6)."""
 
     def __post_init__(self) -> None:
         _check_significant(self)
         if self.intensity is not None:
             _check_window(self.intensity, self.period_s)
+        if self.hibernate_s is not None and not 0 < self.hibernate_s < float("inf"):
+            raise ConfigError(f"cannot use hibernate_after {self.hibernate_s}: it must be more than 0 and finite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +113,17 @@ class SupervisorSpec:
     significant: bool = False
     auto_shutdown: AutoShutdown = AutoShutdown.NEVER
     template: WorkerSpec | SupervisorSpec | None = None
+    live: int | None = None
+    """So many members of a pool may run at a time; the one that was used longest ago sleeps for the next."""
+    persist: bool = False
+    """As of a worker."""
 
     def __post_init__(self) -> None:
         _check_significant(self)
         if self.template is not None:
             _check_pool(self)
+        if self.live is not None:
+            _check_live(self)
         for child in self.children:
             check_child(self, child)
         _check_window(self.intensity, self.period_s)
@@ -155,3 +167,10 @@ def _check_pool(spec: SupervisorSpec) -> None:
         raise ConfigError(f"cannot use {spec.strategy} for the pool {spec.name!r}: a pool is one_for_one")
     if spec.auto_shutdown is not AutoShutdown.NEVER:  # A10
         raise ConfigError(f"cannot use auto_shutdown {spec.auto_shutdown} for the pool {spec.name!r}")
+
+
+def _check_live(spec: SupervisorSpec) -> None:
+    if not isinstance(spec.template, WorkerSpec):
+        raise ConfigError(f"cannot use live for {spec.name!r}: it is for a pool whose members are agents")
+    if spec.live is not None and spec.live < 1:
+        raise ConfigError(f"cannot use live {spec.live}: it must be 1 or more")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agenthost.core import brood, interrupting
+from agenthost.core import brood, interrupting, persisting, sleeping, waking
 from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core import supervisor as sup
@@ -27,6 +27,10 @@ def step(state: State, event: on.Event, now: float) -> list[Effect]:
             command(turn, event)
         case on.Add():
             add(turn, event)
+        case on.Restore():
+            persisting.restore(turn, event, sup.begin)
+        case on.Wake():
+            waking.wake(turn, event)
         case on.Delete():
             delete(turn, event)
         case on.Reload():
@@ -40,6 +44,8 @@ def step(state: State, event: on.Event, now: float) -> list[Effect]:
                 _of_process(turn, node, event)
     if state.reloading is not None:
         follow_up(turn)
+    if state.crowded:
+        waking.make_room(turn)
     return turn.effects
 
 
@@ -59,6 +65,12 @@ def _of_process(turn: Turn, worker: Worker, event: on.OfProcess) -> None:
             kill_tools(turn, interrupting.begin_overrun(turn, worker, event), event.text)
         case on.TurnEnded():
             interrupting.turn_ended(turn, worker, event)
+        case on.Idle(for_s=for_s):
+            sleeping.idle(turn, worker, for_s)
+        case on.Stirred():
+            sleeping.stirred(turn, worker)
+        case on.FallsAsleep():
+            sleeping.falls_asleep(turn, worker, sup.NEWS)
 
 
 def _due(turn: Turn, timer: str) -> None:

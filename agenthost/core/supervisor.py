@@ -7,7 +7,7 @@ minute to get ready holds up nobody (R10). A failed restart goes back through th
 
 from __future__ import annotations
 
-from agenthost.core import brood
+from agenthost.core import brood, persisting, sleeping
 from agenthost.core import effects as do
 from agenthost.core import worker as workers
 from agenthost.core.backoff import delay_s
@@ -54,6 +54,9 @@ class _News:
         if owner.brood is not None:
             kill(turn, owner.brood, Reason("killed", text=f"with {owner.path}, which had started it"))
 
+    def tired(self, turn: Turn, child: Worker) -> None:
+        sleeping.tired(turn, child)
+
 
 NEWS = _News()
 
@@ -93,6 +96,7 @@ def _plan_stop(turn: Turn, node: Supervisor, why: str, end: Reason) -> None:
     """From here on nothing restarts (S11)."""
     node.doing, node.end, node.since = Doing.STOPPING, end, turn.now
     node.to_start.clear()
+    sleeping.refuse_waking(turn, node, f"{node.path} is stopping")
     node.failed.clear()
     if not (node.in_hand and node.stopping_in_hand):
         node.in_hand = None
@@ -148,6 +152,8 @@ def _came_up(turn: Turn, child: AnyNode) -> None:
     if parent is not None and parent.in_hand == child.name and not parent.stopping_in_hand:
         parent.in_hand = None
         go_on(turn, parent)
+    if isinstance(child, Worker) and child.kept:
+        persisting.come_back(turn, child, begin)
 
 
 def _ended(turn: Turn, child: AnyNode, reason: Reason) -> None:
@@ -157,6 +163,8 @@ def _ended(turn: Turn, child: AnyNode, reason: Reason) -> None:
         return
     child.reason = reason
     parent = child.parent
+    if isinstance(child, Worker):
+        sleeping.over(turn, child)
     wish, child.wish = child.wish, Wish.NONE
     by_hand, child.by_hand = child.by_hand, False
     answer_kill(turn, child, text=ladder(turn, child))
@@ -180,6 +188,8 @@ def _ended(turn: Turn, child: AnyNode, reason: Reason) -> None:
         _as_wished(turn, parent, child, wish, in_hand)
     elif child.name in parent.to_stop:
         come_to_rest(turn, child, wish)  # S10 again: the group restart was about to stop it
+    elif reason.kind == "asleep" and isinstance(child, Worker):
+        _fell_asleep(turn, parent, child)
     else:
         _unasked(turn, parent, child, reason, in_hand, by_hand)
 
@@ -201,6 +211,20 @@ def _unasked(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason, in_
         parent.failed.append(child.name)
     else:
         _judge(turn, parent, child, reason)
+
+
+def _fell_asleep(turn: Turn, parent: Supervisor, child: Worker) -> None:
+    """No end in the sense of R1 to R5: nothing is counted. Somebody may want something of it by now."""
+    if sleeping.is_wanted(child):
+        child.is_new = parent.is_pool
+        record(turn, child, "agent.waking", by="who wanted it while it fell asleep")
+        begin(turn, child)
+        return
+    record(turn, child, "agent.asleep")
+    if parent.is_pool:
+        forget(turn, child)
+    else:
+        settle(turn, child, Life.ASLEEP)
 
 
 def _as_wished(turn: Turn, parent: Supervisor, child: AnyNode, wish: Wish, in_hand: bool) -> None:
@@ -251,6 +275,7 @@ def _judge(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason) -> No
             forget(turn, child)
         else:
             settle(turn, child, Life.DONE)
+            answer_up(turn, child, error="not_running", text=f"it has ended for good: {reason.words()}")
         _mind_significant(turn, parent, child, reason)
 
 
@@ -258,7 +283,8 @@ def _mind_significant(turn: Turn, parent: Supervisor, child: AnyNode, reason: Re
     """Auto-shutdown: only by an end that nobody caused, and that is for good (A3 to A6)."""
     if not child.spec.significant:
         return
-    others = any(other.spec.significant and other.alive for other in parent.children.values() if other is not child)
+    siblings = [other for other in parent.children.values() if other is not child]
+    others = any(other.spec.significant and (other.alive or sleeping.is_asleep(other)) for other in siblings)
     match parent.spec.auto_shutdown:
         case AutoShutdown.NEVER:
             return
@@ -404,6 +430,8 @@ def _start_next(turn: Turn, sup: Supervisor, child: AnyNode | None) -> None:
         return
     if sup.doing is Doing.REGROUPING and isinstance(child, Worker) and child.life is Life.GAVE_UP:
         return  # D12: its code cannot be loaded; an operator starts it again
+    if sup.doing is Doing.REGROUPING and sleeping.is_asleep(child):
+        return  # it begins anew in any case, when it is woken
     sup.in_hand, sup.stopping_in_hand = child.name, False
     begin(turn, child)
 

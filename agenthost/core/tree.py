@@ -93,6 +93,14 @@ class Interruption:
     inquiries: list[Inquiry] = field(default_factory=list)
 
 
+@dataclass(slots=True, eq=False)
+class Kept:
+    """A child that persists (D6). ``below``: what persists below it, and the ``kept`` of its node while it has one."""
+
+    spec: ChildSpec
+    below: dict[str, Kept] = field(default_factory=dict)
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Worker(Node):
     spec: WorkerSpec
@@ -107,6 +115,8 @@ class Worker(Node):
     """How far the stop ladder was climbed: (word, time)."""
     brood: Supervisor | None = None
     """Over the children that this incarnation has started (``brood``)."""
+    kept: dict[str, Kept] = field(default_factory=dict)
+    """Those of them that persist, also while it has none (``persisting``)."""
     has_left: bool = False
     """Its main process is gone, as it was asked, and its children are asked to end."""
     is_emptied: bool = False
@@ -118,6 +128,12 @@ class Worker(Node):
     """It was told that its turn is over, and has not come back yet."""
     window: Window | None = None
     """Of its own, if its spec has an intensity (D10)."""
+    idle_at: float | None = None
+    """Since when it has nothing to do, as it has said; None while it has (``sleeping``)."""
+    dozing: bool = False
+    """It was asked to sleep, and has not answered yet."""
+    sleeping: bool = False
+    """It has said that it does, and ends."""
 
     @property
     def alive(self) -> bool:
@@ -162,6 +178,14 @@ class Supervisor(Node):
     """Members of a pool that have not ended yet while it stops."""
     owner: Worker | None = None
     """Whose brood this is; then it has no parent and is in no listing."""
+    kept: dict[str, Kept] = field(default_factory=dict)
+    """Children of run time that persist, by name; of a brood its owner's."""
+    idle: dict[str, None] = field(default_factory=dict)
+    """Members of a pool that have nothing to do, the one used longest ago first."""
+    leaving: set[str] = field(default_factory=set)
+    """Those that were asked to sleep, until they have ended or declined."""
+    waking: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    """Names for which there is no room yet, in order: the commands (op, verb) that wait for each."""
 
     @property
     def alive(self) -> bool:
@@ -213,6 +237,8 @@ class State:
         self.last_n = 0
         self.halting = False
         self.reloading: UnderWay | None = None
+        self.crowded: dict[str, Supervisor] = {}
+        """Pools in which somebody waits for room, or that have more members than they may (``waking``)."""
         self.root = self._supervisor(spec, prefix or "/", None)
 
     def plant(self, spec: ChildSpec, parent: Supervisor) -> AnyNode:
@@ -225,12 +251,22 @@ class State:
         self.nodes[path] = node
         return node
 
+    def plant_kept(self, kept: Kept, parent: Supervisor) -> AnyNode:
+        """With what persists below it."""
+        node = self.plant(kept.spec, parent)
+        node.kept = kept.below
+        return node
+
     def replant(self, sup: Supervisor) -> None:
-        """Back to the children of its spec: what was added goes, what was deleted or forgotten returns (T8)."""
-        wanted = {child.name for child in sup.spec.children}
+        """Back to the children of its spec: what was added goes, what was deleted or forgotten returns (T8). What
+        persists stays, after those (D6)."""
+        wanted = {child.name for child in sup.spec.children} | sup.kept.keys()
         for child in [child for name, child in sup.children.items() if name not in wanted]:
             self.drop(child)
-        sup.children = {spec.name: sup.children.get(spec.name) or self.plant(spec, sup) for spec in sup.spec.children}
+        children = {spec.name: sup.children.get(spec.name) or self.plant(spec, sup) for spec in sup.spec.children}
+        for name, kept in sup.kept.items():
+            children[name] = sup.children.get(name) or self.plant_kept(kept, sup)
+        sup.children = children
 
     def renew(self, node: AnyNode) -> AnyNode:
         """A fresh node from its supervisor's spec, in the same place among its siblings."""

@@ -30,6 +30,10 @@ class Row:
     strategy: str | None
     pool: bool
     depth: int
+    members: int | None = None
+    """Of a pool: how many run."""
+    live: int | None = None
+    """How many may."""
 
 
 def rows(state: State) -> Iterator[Row]:
@@ -53,9 +57,15 @@ def _rows(node: AnyNode, depth: int) -> Iterator[Row]:
         strategy=str(node.spec.strategy) if isinstance(node, Supervisor) else None,
         pool=isinstance(node, Supervisor) and node.is_pool,
         depth=depth,
+        members=running(node) if isinstance(node, Supervisor) and node.is_pool else None,
+        live=node.spec.live if isinstance(node, Supervisor) else None,
     )
     for child in node.below:
         yield from _rows(child, depth + 1)
+
+
+def running(pool: Supervisor) -> int:
+    return sum(child.alive for child in pool.children.values())
 
 
 def shown(node: AnyNode) -> str:

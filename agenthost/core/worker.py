@@ -33,6 +33,8 @@ class News(Protocol):
 
     def kill_brood(self, turn: Turn, owner: Worker) -> None: ...
 
+    def tired(self, turn: Turn, child: Worker) -> None: ...
+
 
 def begin(turn: Turn, worker: Worker, news: News) -> None:
     turn.state.last_n += 1
@@ -40,6 +42,7 @@ def begin(turn: Turn, worker: Worker, news: News) -> None:
     worker.why_asked = ""
     worker.cause, worker.up_at, worker.climbed, worker.held = None, None, [], False
     worker.has_left = worker.is_emptied = False
+    worker.idle_at, worker.dozing, worker.sleeping = None, False, False
     worker.frozen_at = None
     worker.deadlines.clear()
     worker.adopt(worker.spec)
@@ -55,10 +58,20 @@ def ask(turn: Turn, worker: Worker, why: str, news: News) -> None:
         kill(turn, worker, Reason("killed", text=f"{why}; it could not hear that: {frozen.path} is frozen"), news)
         return
     thaw(turn, worker)
+    if worker.sleeping:  # it ends already, and does not sleep after that
+        worker.sleeping, worker.why_asked = False, why
     if worker.life in (Life.STARTING, Life.READY):
         worker.why_asked = why
         _climb(turn, worker, worker.spec.shutdown)
     feed(turn, worker, Input.ASK, news, why=why)
+
+
+def leave(turn: Turn, worker: Worker, why: str, news: News) -> None:
+    """It ends by itself, as it was let; if it does not, the ladder helps."""
+    worker.why_asked = why
+    worker.climbed.append(("asked", turn.now))
+    _climb(turn, worker, worker.spec.shutdown if not worker.spec.shutdown.brutal else Shutdown())
+    feed(turn, worker, Input.LEAVE, news)
 
 
 def fail(turn: Turn, worker: Worker, reason: Reason, news: News) -> None:
@@ -75,7 +88,7 @@ def hurry(turn: Turn, worker: Worker, news: News) -> None:
     """TERM now, KILL soon."""
     thaw(turn, worker)
     if worker.life in (Life.STARTING, Life.READY, Life.ASKED):
-        _set(turn, worker, "kill", HURRY_GRACE_S)
+        set_timer(turn, worker, "kill", HURRY_GRACE_S)
     feed(turn, worker, Input.TERM, news)
 
 
@@ -124,6 +137,8 @@ def timed(turn: Turn, worker: Worker, kind: str, news: News) -> None:
         case interrupting.TIMER:
             if worker.interruption is not None:
                 kill(turn, worker, worker.interruption.late, news)
+        case "doze":
+            news.tired(turn, worker)
 
 
 def feed(turn: Turn, worker: Worker, what: Input, news: News, *, why: str = "") -> None:
@@ -154,7 +169,7 @@ def _act(turn: Turn, worker: Worker, action: Action, news: News, why: str) -> No
             record(turn, worker, "agent.starting")
             turn.effects.append(do.Birth(worker.path, worker.n))
             if worker.spec.start_timeout_s is not None:
-                _set(turn, worker, "start", worker.spec.start_timeout_s)
+                set_timer(turn, worker, "start", worker.spec.start_timeout_s)
         case Action.TELL_READY:
             cancel(turn, worker, "start")
             worker.up_at = turn.now
@@ -176,7 +191,7 @@ def _act(turn: Turn, worker: Worker, action: Action, news: News, why: str) -> No
             news.kill_brood(turn, worker)
             if not worker.is_emptied:
                 turn.effects.append(do.Kill(worker.path, worker.n))
-                _set(turn, worker, "overdue", OVERDUE_S)
+                set_timer(turn, worker, "overdue", OVERDUE_S)
         case Action.TELL_STUCK:
             record(turn, worker, "agent.stuck")
         case Action.TELL_ENDED:
@@ -203,7 +218,7 @@ def verdict(worker: Worker, reason: Reason) -> Reason:
     if worker.life in (Life.ASKED, Life.TERMINATING) and (
         reason.kind == "normal" or (reason.kind == "signal" and reason.detail in STOP_SIGNALS)
     ):
-        return Reason("shutdown", text=worker.why_asked)
+        return Reason("asleep") if worker.sleeping else Reason("shutdown", text=worker.why_asked)
     if worker.life is Life.STARTING and reason.kind == "normal":
         return Reason("start_failed", text="it ended normally before it was ready")
     return reason
@@ -211,11 +226,11 @@ def verdict(worker: Worker, reason: Reason) -> Reason:
 
 def _climb(turn: Turn, worker: Worker, shutdown: Shutdown) -> None:
     if shutdown.grace_s is not None:
-        _set(turn, worker, "term", shutdown.grace_s * Shutdown.TERM_SHARE)
-        _set(turn, worker, "kill", shutdown.grace_s)
+        set_timer(turn, worker, "term", shutdown.grace_s * Shutdown.TERM_SHARE)
+        set_timer(turn, worker, "kill", shutdown.grace_s)
 
 
-def _set(turn: Turn, worker: Worker, kind: str, after_s: float) -> None:
+def set_timer(turn: Turn, worker: Worker, kind: str, after_s: float) -> None:
     worker.deadlines[kind] = turn.now + after_s
     turn.effects.append(do.SetTimer(timer(kind, worker), worker.deadlines[kind]))
 

@@ -15,7 +15,7 @@ from agenthost.config.agents import Agents
 from agenthost.config.births import COMMAND_AGENT, Usual
 from agenthost.config.plain import Noting, OwnCode, read_child
 from agenthost.core.birth import AgentBirth
-from agenthost.core.rights import Asked
+from agenthost.core.rights import Asked, Owner, refusal
 from agenthost.core.spec import ChildSpec, WorkerSpec
 from agenthost.core.tree import Worker
 from agenthost.errors import NotPermitted, UsageError
@@ -51,6 +51,11 @@ class AskedFor:
             return spec, [Asked(("function",), spec.birth.limits)]
         short = agents.short if isinstance(agents, Noting) else {}
         return spec, [Asked(self._names(one.birth, short, birth), one.birth.limits) for one in _workers(spec)]
+
+    def refusal_of_one(self, owner: Worker, asked: list[Asked]) -> NotPermitted | None:
+        """Whether its owner may still have it, of an earlier host's. How many there are was looked at then."""
+        birth: AgentBirth = owner.spec.birth
+        return refusal(asked, [Owner(owner.path, birth.may, (), is_configured=owner.parent is not None, between=0)])
 
     def _names(self, birth: Any, short: dict[str, str], owner: AgentBirth) -> tuple[str, ...]:
         """What a worker is, for the patterns of ``may.start``: never as it was written, for ``a/../b.py`` is b.py. A

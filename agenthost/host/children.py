@@ -70,6 +70,9 @@ class Children:
     ) -> None:
         self._state, self._folder, self._present, self._tell = state, folder, present, tell
         self._asked_for = AskedFor(folder)
+        self.on_persisting: Callable[[str, wish.Begin], None] = lambda path, wanted: None
+        """Told of a child that persists, before it is added; ``on_refused`` if it did not come up."""
+        self.on_refused: Callable[[str], None] = lambda path: None
         self._last_op = 0
         self._open: dict[int, _Begun | _Ending | _Interrupting] = {}
         self._begins: Counter[int] = Counter()
@@ -91,6 +94,10 @@ class Children:
         spec, asked = self._asked_for.read(above, wanted)
         if (refused := refusal(asked, owners, _levels(spec))) is not None:
             raise refused
+        if spec.persist:
+            if wanted.for_s is not None:
+                raise UsageError(f"cannot let {wanted.name!r} persist: it is given {wanted.for_s:g} s")
+            self.on_persisting(f"{above.path}/{wanted.name}", wanted)
         self._add(above, wanted, spec, done)
 
     def run(self, owner: Incarnation, wanted: wish.Run, streams: int, done: Done) -> None:
@@ -158,6 +165,8 @@ class Children:
             if self._state.nodes.get(node.path) is node and owner_of(node) is not None:
                 self._tell(on.Delete(self._new_op(), node.path))  # whoever started it does not want it any more
         if effect.error is not None:
+            if isinstance(asked, _Begun):
+                self.on_refused(asked.path)
             asked.done(from_wire(effect.error, effect.text))
         elif isinstance(asked, _Ending):
             asked.done({"path": asked.node.path, "text": effect.text})

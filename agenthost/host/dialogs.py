@@ -15,12 +15,13 @@ from agenthost.core.birth import AgentBirth
 from agenthost.core.life import Life
 from agenthost.core.reason import Reason
 from agenthost.core.tree import State, Worker
-from agenthost.errors import NotPermitted, NotRunning, ProtocolError, UnknownName
+from agenthost.errors import AgenthostError, NotPermitted, NotRunning, Overloaded, ProtocolError, UnknownName
 from agenthost.host.doors import Doors
 from agenthost.host.doubting import Doubting
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.lookups import Asking, Lookups
 from agenthost.host.repeating import Repeating
+from agenthost.host.sleepers import Sleepers
 from agenthost.host.wishes import Wishes
 from agenthost.protocol import control as say
 from agenthost.protocol.codec import encode, read_from_peer
@@ -28,6 +29,7 @@ from agenthost.transport.link import RouterLink
 
 GIVE_UP_S = 60.0
 """Down is not repeated longer: a client that has not answered by then has gone."""
+PARKED = 100_000
 PROBE_AFTER_S = 2.0
 """An agent that has not answered a look-up for this long is asked whether its interpreter runs at all."""
 
@@ -44,8 +46,12 @@ class Dialogs:
         on_request: Callable[[bytes, int, say.Request], None],
         wishes: Wishes,
         doors: Doors,
+        sleepers: Sleepers,
         tell: Callable[[on.Event], None],
     ) -> None:
+        self._sleepers = sleepers
+        self._parked: set[tuple[bytes, int]] = set()
+        """Look-ups of who is being woken."""
         self._wishes, self._doors = wishes, doors
         self._state, self._present, self._may_operate = state, present, may_operate
         self._on_request, self._tell = on_request, tell
@@ -56,6 +62,8 @@ class Dialogs:
         self._lookups = Lookups()
         self._to_expect: dict[int, list[say.Expect]] = {}
         """For those that are up, by the birth socket, and not yet connected."""
+        self._paces: dict[int, say.Rest] = {}
+        """What an agent has not acknowledged yet, by its number."""
         self._repeating = Repeating(self._send)
         self._doubting = Doubting(tell)
 
@@ -64,6 +72,7 @@ class Dialogs:
     def expect(self, incarnation: Incarnation) -> None:
         """It will be born: it may say Ready with its token."""
         self._by_token[incarnation.token] = incarnation
+        self._wishes.monitors.born(incarnation)
         self._wishes.groups.joined(incarnation)
 
     def here(self, incarnation: Incarnation) -> None:
@@ -80,15 +89,39 @@ class Dialogs:
         stop = say.Stop(id=self._new_id(), reason=why, grace_s=grace_s)
         self._repeating.say(("stop", incarnation.n), incarnation.peer, encode(stop))
 
+    def sleep(self, incarnation: Incarnation) -> None:
+        """If it has still nothing to do."""
+        if incarnation.peer is None:  # it says so again
+            self._tell(on.Stirred(incarnation.path, incarnation.n))
+            return
+        self._repeating.say(("sleep", incarnation.n), incarnation.peer, encode(say.Sleep(number=incarnation.drowsy)))
+
+    def has_answered(self, incarnation: Incarnation, number: int) -> None:
+        """Whether it falls asleep."""
+        if number == incarnation.drowsy:
+            self._repeating.settled(("sleep", incarnation.n))
+
+    def pace(self, incarnation: Incarnation) -> None:
+        """How long it may idle has changed."""
+        if incarnation.peer is not None:
+            self._paces[incarnation.n] = rest = say.Rest(id=self._new_id(), after_s=incarnation.drowsy_s)
+            self._repeating.say(("rest", incarnation.n), incarnation.peer, encode(rest))
+
     def ended(self, incarnation: Incarnation, reason: Reason) -> None:
         """Its process is gone: whoever looked it up hears of it, whoever waits to is refused."""
         self._by_token.pop(incarnation.token, None)
         self._to_expect.pop(incarnation.n, None)
-        self._repeating.settled(("stop", incarnation.n))
+        for what in ("stop", "sleep", "rest"):
+            self._repeating.settled((what, incarnation.n))
+        self._paces.pop(incarnation.n, None)
         open_lookups, hearers = self._lookups.ended(incarnation.n)
         for asking in open_lookups:
             self._repeating.settled(("expect", asking.ticket))
-            self._refuse(asking.peer, asking.id, NotRunning(f"{incarnation.path} has ended: {reason.words()}"))
+            if reason.kind == "asleep":
+                again = say.Lookup(id=asking.id, path=incarnation.path, inc=asking.caller_inc)
+                self._look_up(asking.peer, again, asking.caller, asking.caller_inc, asking.uid)
+            else:
+                self._refuse(asking.peer, asking.id, NotRunning(f"{incarnation.path} has ended: {reason.words()}"))
         told = self._wishes.ended(incarnation, reason)
         for peer in hearers:
             if peer in told:
@@ -147,6 +180,8 @@ class Dialogs:
             case say.Ready():
                 self._tell(on.Ready(incarnation.path, incarnation.n))
                 self.ask(incarnation)
+                if incarnation.n in self._paces:
+                    self.pace(incarnation)
                 for expect in self._to_expect.pop(incarnation.n, ()):
                     self._repeating.say(("expect", expect.ticket), peer, encode(expect))
             case say.Ignore():
@@ -169,6 +204,8 @@ class Dialogs:
                 self._granted(incarnation, ticket)
             case say.Seen(id=id):
                 self._repeating.settled(("down", peer, id))
+                if (rest := self._paces.get(incarnation.n)) is not None and rest.id == id:
+                    self._repeating.settled(("rest", incarnation.n))
                 self._wishes.monitors.seen(incarnation, id)
             case say.Lookup():
                 user = incarnation.birth.user
@@ -211,18 +248,47 @@ class Dialogs:
             return
         if self._lookups.is_open(peer, lookup.id):
             return  # the callee has not answered yet
+        if self._sleepers.is_away(lookup.path):
+            self._park(peer, lookup, caller, caller_inc, uid)
+            return
         try:
             callee = self._reachable(lookup.path)
         except (NotRunning, UnknownName) as error:
             self._refuse(peer, lookup.id, error)
             return
-        asking = self._lookups.begin(peer, lookup.id, callee.n, uid)
+        asking = self._lookups.begin(peer, lookup.id, callee.n, uid, caller, caller_inc)
         expect = say.Expect(ticket=asking.ticket, caller=caller, caller_inc=caller_inc)
         if callee.peer is None:
             self._to_expect.setdefault(callee.n, []).append(expect)
         else:
             self._repeating.say(("expect", asking.ticket), callee.peer, encode(expect))
         asyncio.get_running_loop().call_later(PROBE_AFTER_S, self._still_waiting, callee, asking)
+
+    def _park(self, peer: bytes, lookup: say.Lookup, caller: str, caller_inc: str, uid: int) -> None:
+        """Until it is awake."""
+        question = peer, lookup.id
+        if question in self._parked:
+            return
+        if len(self._parked) >= PARKED:
+            self._refuse(peer, lookup.id, Overloaded(f"cannot wake {lookup.path}: {PARKED} wait for others already"))
+            return
+        self._parked.add(question)
+
+        def woken(error: AgenthostError | None) -> None:
+            self._parked.discard(question)
+            if error is not None:
+                self._refuse(peer, lookup.id, error)
+            else:
+                self._look_up(peer, lookup, caller, caller_inc, uid)
+
+        self._sleepers.call(lookup.path, woken)
+        asyncio.get_running_loop().call_later(PROBE_AFTER_S, self._still_parked, question, lookup.path)
+
+    def _still_parked(self, question: tuple[bytes, int], path: str) -> None:
+        """One that was asked whether it sleeps may be silent because its interpreter does not run."""
+        incarnation = self._present(path)
+        if question in self._parked and incarnation is not None and incarnation.peer is not None:
+            self._doubting.doubt(incarnation)
 
     def _reachable(self, path: str) -> Incarnation:
         node = self._state.nodes.get(path)
@@ -269,7 +335,7 @@ class Dialogs:
 
     # ---- saying
 
-    def _refuse(self, peer: bytes, id: int, error: NotRunning | UnknownName | NotPermitted) -> None:
+    def _refuse(self, peer: bytes, id: int, error: AgenthostError) -> None:
         self._send(peer, encode(say.Refused(id=id, code=error.code, why=error.message, hint=error.hint)))
 
     def _send(self, peer: bytes, frame: bytes) -> None:

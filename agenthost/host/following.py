@@ -25,7 +25,8 @@ OnEnd = Callable[[TimedOut | None], None]
 
 KEEPALIVE_S = 2.0
 BATCH_BYTES = 256 * 1024
-STATES = {"stopped": {"down", "done", "gave_up", "waiting"}, "exit": {"down", "done", "gave_up", "waiting"}}
+_WITHOUT_PROCESS = {"down", "done", "gave_up", "waiting", "asleep"}
+STATES = {"stopped": _WITHOUT_PROCESS, "exit": _WITHOUT_PROCESS}
 
 
 @dataclass(frozen=True, slots=True)

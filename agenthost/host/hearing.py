@@ -24,6 +24,7 @@ from agenthost.protocol import birth as said
 from agenthost.protocol.codec import read_from_process
 
 PACKETS_PER_TURN, FLOOD_PAUSE_S = 64, 0.05
+LONGEST_IDLE_S = 1e9
 
 
 class Hearing:
@@ -38,6 +39,8 @@ class Hearing:
         self.on_beat: Callable[[Incarnation, said.Beat], None] = lambda incarnation, message: None
         self.on_interrupted: Callable[[Incarnation, said.Interrupted], None] = lambda incarnation, message: None
         self.on_want_door: Callable[[Incarnation, int], None] = lambda incarnation, had: None
+        self.on_awake: Callable[[Incarnation, int], None] = lambda incarnation, number: None
+        """It has answered whether it falls asleep."""
         self._checks: dict[int, asyncio.Task[None]] = {}
         self.signs = Signs(tell)
         self.streams = Streams()
@@ -127,6 +130,18 @@ class Hearing:
                 incarnation.beat_at = None
                 incarnation.turn.end()
                 self.on_turn_ended(incarnation)
+            case said.Drowsy(number=number, idle_s=idle_s):
+                incarnation.drowsy = number
+                for_s = max(0.0, min(LONGEST_IDLE_S, idle_s))  # of one that is not a number, the longest
+                self._tell(on.Idle(incarnation.path, incarnation.n, for_s))
+            case said.Awake(number=number):
+                self.on_awake(incarnation, number)
+                if number == incarnation.drowsy:  # a Sleep for an earlier one was declined late
+                    self._tell(on.Stirred(incarnation.path, incarnation.n))
+            case said.Asleep(number=number):
+                self.on_awake(incarnation, number)
+                if number == incarnation.drowsy:
+                    self._tell(on.FallsAsleep(incarnation.path, incarnation.n))
             case said.Alive(id=id):
                 if incarnation.doubt == id:
                     incarnation.doubt = None

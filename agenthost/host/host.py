@@ -24,6 +24,7 @@ from agenthost.core.reason import Reason
 from agenthost.core.tree import State, Worker
 from agenthost.errors import AgenthostError, ConfigError, ProtocolError, StateError
 from agenthost.host import portrait, system
+from agenthost.host.asked_for import AskedFor
 from agenthost.host.chronicle import Chronicle
 from agenthost.host.decider import Decider, Owners
 from agenthost.host.dialogs import Dialogs
@@ -34,12 +35,15 @@ from agenthost.host.guard import Guard
 from agenthost.host.home import Home
 from agenthost.host.interrupting import Interrupting
 from agenthost.host.journaling import Journaling
+from agenthost.host.keeping import Keeping
 from agenthost.host.liveness import Liveness
 from agenthost.host.memory_watch import MemoryWatch
 from agenthost.host.operators import Operators
 from agenthost.host.private_values import hide_variables
 from agenthost.host.processes import Processes
 from agenthost.host.reloading import Reloading
+from agenthost.host.session_sockets import SessionSockets
+from agenthost.host.sleepers import Sleepers
 from agenthost.host.status import Status
 from agenthost.host.terminal import Terminal
 from agenthost.host.timers import Timers
@@ -106,7 +110,13 @@ class Host:
         users = set(users_of(self._config.tree))
         self._doors = Doors(self._places, (*self._config.operators, *users), self._new_user)
         self._status = Status(self._state, self._present, clock, self._guard.outer_proc, self._containment.means)
-        self._journaling = Journaling(boot=self.boot, state=self._state, present=self._present, record=self._record)
+        self._journaling = Journaling(
+            boot=self.boot,
+            state=self._state,
+            present=self._present,
+            record=self._record,
+            sockets=SessionSockets(self._places, (self._places.uid, *self._config.operators)),
+        )
         self._operators = Operators(
             host=self,
             journaling=self._journaling,
@@ -138,6 +148,15 @@ class Host:
             tell=lambda event: self._decider.tell(event),
             streams=self._processes.hearing.streams,
         )
+        self._sleepers = Sleepers(
+            state=self._state,
+            tell=lambda event: self._decider.tell(event),
+            is_removed=self._journaling.is_removed,
+            still_waits=self._journaling.still_waits,
+        )
+        self._journaling.template = self._sleepers.template
+        self._journaling.on_waits = self._sleepers.mail_waits
+        self._wishes.sleepers = self._sleepers
         self._dialogs = Dialogs(
             state=self._state,
             present=self._present,
@@ -145,9 +164,19 @@ class Host:
             on_request=self._operators.asked,
             wishes=self._wishes,
             doors=self._doors,
+            sleepers=self._sleepers,
             tell=lambda event: self._decider.tell(event),
         )
         self._processes.dialogs = self._dialogs
+        self._keeping = Keeping(
+            state=self._state,
+            journaling=self._journaling,
+            asked_for=AskedFor(str(self._config.folder)),
+            tell=lambda event: self._decider.tell(event),
+            record=self._record,
+        )
+        self._wishes.children.on_persisting = self._keeping.asked
+        self._wishes.children.on_refused = self._keeping.forget
         errands = Errands(self._processes)
         self._processes.liveness = Liveness(lambda event: self._decider.tell(event), errands.run, self._record)
         self._processes.private_of = errands.private_of
@@ -163,11 +192,14 @@ class Host:
         )
         self._processes.hearing.on_beat = self._interrupting.beat
         self._processes.hearing.on_interrupted = self._interrupting.answered
+        self._processes.hearing.on_awake = self._dialogs.has_answered
         self._timers = Timers(lambda event: self._decider.tell(event))
         self._processes.hearing.on_want_door = self._journaling.want_door
+        self._processes.on_here = self._journaling.is_here
         self._processes.on_let_go = lambda incarnation: self._journaling.ended(incarnation, incarnation.ended_as)
         self._decider = Decider(self._state, self._user_owners(), clock)
         self._decider.note = self._journaling.noted
+        self._journaling.tell = self._decider.tell
         allowed = (self._places.uid, 0, *self._config.operators)
         self._system = system.System(
             endpoints=[
@@ -192,11 +224,13 @@ class Host:
             do.Terminate: self._processes.terminate,
             do.Kill: self._processes.kill,
             do.Interrupt: self._interrupting.interrupt,
+            do.Sleep: self._processes.sleep,
             do.Freeze: self._processes.freeze,
             do.Thaw: self._thaw,
             do.Adopt: self._adopt,
             do.SetTimer: self._timers.set,
             do.CancelTimer: self._timers.cancel,
+            do.Keep: self._keeping.keep,
             do.Record: lambda effect: self._record(effect.name, effect.path, **effect.fields),
             do.Answer: self._answered,
             do.Ended: lambda effect: _once(self._ended, effect.reason),
@@ -209,7 +243,7 @@ class Host:
             do.Terminate: self._system.terminate,
             do.Kill: self._system.kill,
             # nobody asks that of them
-            **dict.fromkeys((do.Interrupt, do.Freeze, do.Thaw, do.Adopt), lambda effect: None),
+            **dict.fromkeys((do.Interrupt, do.Sleep, do.Freeze, do.Thaw, do.Adopt, do.Keep), lambda effect: None),
             do.SetTimer: self._system_timers.set,
             do.CancelTimer: self._system_timers.cancel,
             do.Record: self._system_record,
@@ -270,8 +304,10 @@ class Host:
             self._processes.close,
             self._timers.close,
             self._system_timers.close,
+            self._sleepers.close,
             self._dialogs.close,
             self._wishes.close,
+            self._keeping.close,
             self._operators.close,
             self._journaling.close,
             self._births.close,
@@ -364,8 +400,9 @@ class Host:
         return self._system.pids() | {zygote.pid for zygote in self._launcher.status()} | self._launcher.stray_pids
 
     def _answered(self, effect: do.Answer) -> None:
-        """Operations are numbered up for operators, down for agents."""
-        (self._operators if effect.op >= 0 else self._wishes).answered(effect)
+        """Operations are numbered up for operators, down for agents, and further down for who is woken."""
+        if not self._sleepers.answered(effect):
+            (self._operators if effect.op >= 0 else self._wishes).answered(effect)
 
     def _thaw(self, effect: do.Thaw) -> None:
         self._processes.thaw(effect)
@@ -409,6 +446,8 @@ class Host:
             if (incarnation := self._present(path)) is not None and self._processes.liveness is not None:
                 self._processes.liveness.begin(incarnation)
                 self._journaling.is_up(incarnation)
+        if name == "agent.not_woken":
+            self._wishes.monitors.not_woken(path, fields["why"])
         if "incarnation" in fields:
             fields["incarnation"] = f"{self.boot}.{fields['incarnation']}"
         self._chronicle.add(name, path, fields)

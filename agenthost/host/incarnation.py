@@ -79,6 +79,10 @@ class Incarnation:
     frozen: bool = False
     private: Private = field(default=NOTHING, repr=False)
     """What only it may know, kept as long as checks of its liveness need it."""
+    drowsy_s: float = 0.0
+    """It says after so long that it has nothing to do; 0: it does not."""
+    drowsy: int = 0
+    """Number of the last time that it did."""
     says: str = ""
     """How it is, in its own words (STATUS of sd_notify(3))."""
     sign_at: float = 0.0
@@ -100,6 +104,7 @@ class Incarnation:
             well=reason.well,
             code=self.code,
             signal=self.signal,
+            asleep=reason.kind == "asleep",
         )
 
     def silence_left_s(self, spoke_at: float, silence_s: float) -> float:

@@ -10,9 +10,11 @@ The rule it keeps: nothing here waits for the journal but those who ask it somet
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
@@ -21,20 +23,27 @@ import msgspec
 from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth
 from agenthost.core.reason import Reason
-from agenthost.core.tree import AnyNode, State, Worker, owner_of
+from agenthost.core.remedy.failure import of_end
+from agenthost.core.spec import SupervisorSpec
+from agenthost.core.tree import AnyNode, State, Supervisor, Worker, owner_of
 from agenthost.errors import AgenthostError, JournalUnavailable, Overloaded, UnknownName, from_wire
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.journal_link import NOT_NOW, JournalLink
+from agenthost.host.session_sockets import SessionSockets
 from agenthost.journal import words
 from agenthost.protocol import birth as said
-from agenthost.protocol.codec import encode
+from agenthost.protocol.codec import encode, pack_body
+from agenthost.protocol.sessions import TICKET_BYTES
 
 PATIENCE_S = 30.0
+REMOVED_S = 0.5
+ASLEEP_SHARE = 20
+"""To count a million that sleep takes the journal some time; it is asked again after so many times as long."""
 ASKED_AT_ONCE = 10_000
 GIVE_LATER_S = 0.05
 STALL_S = 5.0
 """A journal that has said nothing for so long is stalled."""
-_BLAMELESS = frozenset({"shutdown", "killed", "ignore"})
+_BLAMELESS = frozenset({"shutdown", "killed", "ignore", "asleep", "escalated"})
 """Ends that somebody wanted: what was in hand is not to blame for them."""
 
 
@@ -42,8 +51,25 @@ class Journaling:
     """``present(path)`` is the incarnation that runs now; ``record(name, path, **fields)``."""
 
     def __init__(
-        self, *, boot: int, state: State, present: Callable[[str], Incarnation | None], record: Callable[..., None]
+        self,
+        *,
+        boot: int,
+        state: State,
+        present: Callable[[str], Incarnation | None],
+        record: Callable[..., None],
+        sockets: SessionSockets,
     ) -> None:
+        self._sockets = sockets
+        self.template: Callable[[str], AgentBirth | None] = lambda path: None
+        """What a member of a pool that is not there would be."""
+        self.on_waits: Callable[[str], None] = lambda path: None
+        """Told that there is mail for one that may be asleep."""
+        self.on_open: Callable[[], None] = lambda: None
+        """Told when a journal has opened its database."""
+        self._asleep: dict[str, int] = {}
+        self._asleep_until = 0.0
+        self.tell: Callable[[on.Event], None] = lambda event: None
+        """Reaches the core; set by the host."""
         self._boot, self._state, self._present, self._record = boot, state, present, record
         self._link = JournalLink(self._heard, self._lost)
         self._numbers = count(1)
@@ -77,6 +103,8 @@ class Journaling:
     def connect(self, link: socket.socket, doors: socket.socket) -> None:
         self._is_open = False
         self._link.connect(link, doors)
+        for listener in self._sockets.copies():
+            self._link.pass_door(words.LISTENER, listener)
         had = [incarnation for incarnation, _ in self._doors.values()]
         wanting, self._wanting = self._wanting, {}
         for incarnation in {one.n: one for one in (*had, *wanting.values())}.values():
@@ -95,6 +123,7 @@ class Journaling:
         if self._stall is not None:
             self._stall.cancel()
         self._link.disconnect()
+        self._sockets.close()
 
     def _lost(self, why: str) -> None:
         self._trouble = why
@@ -115,6 +144,8 @@ class Journaling:
         self._link.say(words.Event(self._link.next_id(), self._boot, number, now, _pack(event), told))
         if self._stall is None:
             self._stall = asyncio.get_running_loop().call_later(STALL_S, self._look_for_stall)
+        if isinstance(event, on.Reload):
+            asyncio.get_running_loop().call_soon(self._say_schedules)
         if isinstance(event, on.Reload | on.Delete):
             asyncio.get_running_loop().call_soon(self._know_again)
 
@@ -123,6 +154,11 @@ class Journaling:
     def want_door(self, incarnation: Incarnation, had: int) -> None:
         """It asks for one; ``had`` is the number of the one that it has lost, 0 for none."""
         if incarnation.n not in self._doors or self._doors[incarnation.n][1] <= had:
+            self._give(incarnation)
+
+    def is_here(self, incarnation: Incarnation) -> None:
+        """It runs. One that may sleep has something to read: its door is there before it asks."""
+        if incarnation.drowsy_s:
             self._give(incarnation)
 
     def is_up(self, incarnation: Incarnation) -> None:
@@ -139,7 +175,10 @@ class Journaling:
             number, birth = self._link.next_id(), incarnation.birth
             assert isinstance(birth, AgentBirth)  # nobody else is given a door
             terms = terms_of(birth)
-            self._link.say(words.Disown(number, incarnation.path, self._boot, incarnation.n, why, terms))
+            failure = of_end(reason) if why and reason is not None else None
+            self._link.say(words.Disown(number, incarnation.path, self._boot, incarnation.n, why, terms, failure))
+        if incarnation.path in self._waiting:  # it was about to end, and may be asleep now
+            asyncio.get_running_loop().call_soon(self.on_waits, incarnation.path)
         if incarnation.path in self._known or incarnation.path in self._planted:
             asyncio.get_running_loop().call_soon(self._know_again, incarnation.path)
 
@@ -195,23 +234,34 @@ class Journaling:
 
     # ---- receivers
 
-    def receiver(self, path: str) -> words.Terms:
-        """How mail for it is treated. ``UnknownName`` if none can be sent there."""
+    def receiver(self, path: str, verb: str = "send to") -> words.Terms:
+        """How mail for it is treated. ``UnknownName`` if none can be sent there; ``verb`` is for its words."""
         node = self._state.nodes.get(path)
+        if node is None and (birth := self.template(path)) is not None:
+            self._known.add(path)
+            return terms_of(birth)
         if node is None:
-            raise UnknownName(f"cannot send to {path}: there is no such agent")
+            raise UnknownName(f"cannot {verb} {path}: there is no such agent")
         if not isinstance(node, Worker):
-            raise UnknownName(f"cannot send to {path}: it is a supervisor", hint="name one of its agents")
+            raise UnknownName(f"cannot {verb} {path}: it is a supervisor", hint="name one of its agents")
         if not isinstance(node.spec.birth, AgentBirth):
-            raise UnknownName(f"cannot send to {path}: it is a program that takes no messages")
+            raise UnknownName(f"cannot {verb} {path}: it is a program that takes no messages")
         self._make_clean(path)
         self._known.add(path)
         return terms_of(node.spec.birth)
 
+    def keep(self, path: str, record: bytes | None) -> None:
+        """A child that persists is to be started again by the next host, or no more."""
+        self._link.say(words.Keep(self._link.next_id(), path, record))
+
+    def clear(self, path: str, why: str) -> None:
+        """Whoever gets this name next is somebody else."""
+        self._link.say(words.Clear(self._link.next_id(), path, why))
+
     def _make_clean(self, path: str) -> None:
-        """What an agent has started has no past, even if another of that name had one."""
+        """What an agent has started has no past, even if another of that name had one; unless it persists."""
         node = self._state.nodes.get(path)
-        if node is None or owner_of(node) is None or self._planted.get(path) is node:
+        if node is None or owner_of(node) is None or node.spec.persist or self._planted.get(path) is node:
             return
         self._planted[path] = node
         self._link.say(words.Clear(self._link.next_id(), path, "it was for an earlier agent of this name"))
@@ -228,22 +278,65 @@ class Journaling:
             if isinstance(node, Worker) and isinstance(node.spec.birth, AgentBirth):
                 if not only:
                     self._link.say(words.Known(self._link.next_id(), path, terms_of(node.spec.birth)))
+            elif only and self.template(path) is not None:
+                self._known.discard(path)  # a member that sleeps; the journal asks again
+            elif (birth := self.template(path)) is not None:
+                self._link.say(words.Known(self._link.next_id(), path, terms_of(birth)))
             else:
                 self._known.discard(path)
                 self._link.say(words.Known(self._link.next_id(), path, None, f"cannot send to {path}: it was removed"))
 
     # ---- asking
 
-    async def send(self, sender: str, to: str, body: bytes, key: str) -> dict[str, Any]:
-        """Of a client. Returns when it will not be lost; ``UnknownName``, ``Overloaded``, ``JournalUnavailable``."""
+    async def send(
+        self,
+        sender: str,
+        to: str,
+        body: bytes,
+        key: str,
+        due_ms: int = 0,
+        *,
+        by_clock: bool = False,
+        in_session: bool = False,
+        seat: str = "",
+    ) -> dict[str, Any]:
+        """Of a client. Returns when it will not be lost; ``UnknownName``, ``Overloaded``, ``JournalUnavailable``.
+        ``in_session``: also ``Busy``, if somebody else than the holder of ``seat`` may speak there."""
         terms = self.receiver(to)
         found: dict[str, Any] = await self._answer_to(
-            lambda number: words.Send(number, sender, to, body, key, terms), PATIENCE_S
+            lambda number: words.Send(number, sender, to, body, key, terms, due_ms, by_clock, in_session, seat),
+            PATIENCE_S,
         )
         return found
 
+    async def attach(self, path: str, uid: int) -> dict[str, Any]:
+        """A ticket for one connection of ``uid`` that reads sessions. ``UnknownName`` with a ``path`` that is neither
+        an agent's nor a session's; ``JournalUnavailable``."""
+        if path:
+            try:
+                self.receiver(path, "follow")
+            except UnknownName as unknown:
+                try:
+                    await self.ask("session", {"path": path})
+                except UnknownName:
+                    raise unknown from None
+        ticket, who = os.urandom(TICKET_BYTES), f"uid {uid}"
+        await self._answer_to(lambda number: words.Admit(number, ticket, who), PATIENCE_S)
+        return {"address": self._sockets.address(uid), "ticket": ticket}
+
+    async def schedule(self, sender: str, what: words.Periodic) -> Any:
+        """As ``send``, for a periodic message."""
+        self.receiver(what.receiver)
+        return await self._answer_to(lambda number: words.Schedule(number, sender, what), PATIENCE_S)
+
     async def ask(self, what: str, args: dict[str, Any] | None = None, timeout_s: float = PATIENCE_S) -> Any:
         return await self._answer_to(lambda number: words.Ask(number, what, args or {}), timeout_s)
+
+    async def answer(self, message: int, text: str, by: str, *, yes: bool) -> None:
+        """A person's word on a message that waits for one."""
+        path = await self.ask("answer", {"message": message, "text": text, "by": by, "yes": yes})
+        said = ("yes" if yes else "no") + (f": {text}" if text else "")
+        self._record("mail.answered", path, message=message, answer=said, by=by)
 
     async def mailboxes(self, timeout_s: float) -> dict[str, int] | None:
         """Open messages by path; None if the journal does not say in time."""
@@ -295,8 +388,14 @@ class Journaling:
             case words.Opened():
                 self._is_open = True
                 self._trouble = ""
+                self.on_open()
+                self._say_schedules()
+            case words.Unfired():
+                self._record("mail.unfired", word.path, schedule=word.name, why=word.why)
             case words.Trouble(why=why):
                 self._change(why)
+            case words.Remedied():
+                self._remedied(word)
             case words.SetAside():
                 self._record(
                     "mail.dead_letter",
@@ -306,6 +405,22 @@ class Journaling:
                     attempt=word.attempt,
                     reason=word.why,
                 )
+
+    def _remedied(self, word: words.Remedied) -> None:
+        self._record(
+            "mail.failed",
+            word.path,
+            message=word.message,
+            attempt=word.attempt,
+            reason=word.reason,
+            fingerprint=word.fingerprint,
+            remedy=word.rung,
+            why=word.why,
+            pause_s=word.pause_ms / 1000,
+        )
+        if word.escalates and word.boot == self._boot:
+            text = f"message {word.message} failed: {word.reason}"
+            self.tell(on.Fault(word.path, word.n, Reason("escalated", text=text)))
 
     def _change(self, why: str) -> None:
         if why != self._trouble:
@@ -329,6 +444,45 @@ class Journaling:
         incarnation = self._present(path)
         if incarnation is not None and incarnation.n in self._up and incarnation.n not in self._doors:
             self._give(incarnation)
+        else:
+            self.on_waits(path)
+
+    def still_waits(self, path: str) -> bool:
+        """Mail that was told of, for nobody yet."""
+        return path in self._waiting
+
+    async def is_removed(self, path: str) -> bool:
+        """Its session has a tombstone. False while that cannot be known."""
+        if not self._is_open or self.trouble:
+            return False
+        try:
+            return bool(await self.ask("removed", {"path": path}, REMOVED_S))
+        except AgenthostError:
+            return False
+
+    async def asleep(self, timeout_s: float) -> dict[str, int] | None:
+        """Members of each pool that sleep, as far as they have a session; None if the journal does not say in time."""
+        if not self._is_open or self.trouble:
+            return None
+        pools = {
+            path: list(node.children)
+            for path, node in self._state.nodes.items()
+            if isinstance(node, Supervisor) and node.is_pool
+        }
+        now = time.monotonic()
+        if now >= self._asleep_until and pools:
+            try:
+                self._asleep = await self.ask("asleep", {"pools": pools}, timeout_s)
+            except AgenthostError:
+                return None
+            took_s = time.monotonic() - now
+            self._asleep_until = now + took_s * ASLEEP_SHARE
+        return self._asleep
+
+    def _say_schedules(self) -> None:
+        """Those of the config as it is now."""
+        wanted = tuple(_periodic(self._state.root.spec, ""))
+        self._link.say(words.Schedules(self._link.next_id(), wanted))
 
     def _say_known(self, path: str) -> None:
         try:
@@ -342,8 +496,23 @@ class Journaling:
 def terms_of(birth: AgentBirth) -> words.Terms:
     mail = birth.mail
     return words.Terms(
-        mail.attempts, round(mail.initial_s * 1000), round(mail.max_s * 1000), mail.limit, mail.when_full
+        mail.attempts,
+        round(mail.initial_s * 1000),
+        round(mail.max_s * 1000),
+        mail.limit,
+        mail.when_full,
+        birth.recovery,
     )
+
+
+def _periodic(spec: SupervisorSpec, path: str) -> Iterator[words.Periodic]:
+    for child in spec.children:
+        below = f"{path}/{child.name}"
+        if isinstance(child, SupervisorSpec):
+            yield from _periodic(child, below)
+        elif isinstance(child.birth, AgentBirth):
+            for one in child.birth.cron:
+                yield words.Periodic(f"config:{below}#{one.name}", below, one.cron, pack_body(one.body))
 
 
 def _pack(value: Any) -> bytes:

@@ -29,6 +29,8 @@ class Asking:
     ticket: bytes
     uid: int = 0
     """Whose process asks."""
+    caller: str = ""
+    caller_inc: str = ""
 
 
 class Lookups:
@@ -40,8 +42,8 @@ class Lookups:
         self._heard_by: dict[bytes, set[int]] = {}
         """The same from the other side."""
 
-    def begin(self, peer: bytes, id: int, callee: int, uid: int) -> Asking:
-        asking = Asking(peer, id, callee, os.urandom(16), uid)
+    def begin(self, peer: bytes, id: int, callee: int, uid: int, caller: str = "", caller_inc: str = "") -> Asking:
+        asking = Asking(peer, id, callee, os.urandom(16), uid, caller, caller_inc)
         self._open[asking.ticket] = self._by_question[peer, id] = asking
         return asking
 

@@ -12,11 +12,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from agenthost.core.reason import Reason
 from agenthost.errors import Overloaded
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.repeating import Repeating
 from agenthost.protocol.codec import encode
+from agenthost.protocol.control import Down
 
 UNSEEN = 10_000
 """Downs that one agent has not answered; then it may monitor nobody else."""
@@ -27,8 +30,10 @@ REMEMBERED = 256
 @dataclass(slots=True)
 class _Hearer:
     who: Incarnation
-    of: set[int] = field(default_factory=set)
-    """Numbers of the incarnations it monitors."""
+    of: dict[int, dict[str, None]] = field(default_factory=dict)
+    """Numbers of the incarnations it monitors, to the names by which it knows each: its own, or of one that slept."""
+    sleeping: set[str] = field(default_factory=set)
+    """Paths that sleep, of which it monitors an incarnation."""
     unseen: dict[int, str] = field(default_factory=dict)
     """Number of a Down to whose end it tells."""
     told: OrderedDict[str, tuple[int, bytes]] = field(default_factory=OrderedDict)
@@ -45,6 +50,8 @@ class Monitors:
         self._hearers: dict[int, _Hearer] = {}
         self._of: dict[int, dict[int, None]] = {}
         """An incarnation's number to those of who monitors it."""
+        self._sleeping: dict[str, dict[int, dict[str, None]]] = {}
+        """Who monitors what sleeps at a path, by the names that are known."""
 
     def check(self, who: Incarnation, path: str) -> None:
         """``Overloaded``: it does not answer what it is told, and may monitor nobody else."""
@@ -54,7 +61,7 @@ class Monitors:
 
     def begin(self, who: Incarnation, whom: Incarnation) -> None:
         hearer = self._hearers.setdefault(who.n, _Hearer(who))
-        hearer.of.add(whom.n)
+        hearer.of.setdefault(whom.n, {})[whom.name] = None
         self._of.setdefault(whom.n, {})[who.n] = None
 
     def forget(self, who: Incarnation, incarnation: str) -> None:
@@ -62,24 +69,53 @@ class Monitors:
         hearer = self._hearers.get(who.n)
         if hearer is None:
             return
-        number = incarnation.rpartition(".")[2]
-        n = int(number) if number.isdecimal() and len(number) < 20 else 0
-        hearer.of.discard(n)
-        self._of.get(n, {}).pop(who.n, None)
+        for n in [n for n, names in hearer.of.items() if incarnation in names]:
+            names = hearer.of[n]
+            del names[incarnation]
+            if not names:
+                del hearer.of[n]
+                self._of.get(n, {}).pop(who.n, None)
+        for path in tuple(hearer.sleeping):
+            self._sleeping[path][who.n].pop(incarnation, None)
 
     def ended(self, incarnation: Incarnation, reason: Reason) -> set[bytes]:
-        """Tell all who monitor it, and forget what it monitors itself. The peers that were told."""
+        """Tell all who monitor it, and forget what it monitors itself. The peers that were told. Sleep is no end: they
+        hear of the end of the incarnation that is woken, under the name that they know."""
         self._gone(incarnation)
         peers: set[bytes] = set()
         for n in self._of.pop(incarnation.n, ()):
             hearer = self._hearers[n]
-            hearer.of.discard(incarnation.n)
-            down = incarnation.down(next(self.ids), reason)
-            hearer.told[incarnation.name] = (down.id, encode(down))
-            self._say(hearer, incarnation.name)
+            names = hearer.of.pop(incarnation.n)
+            if reason.kind == "asleep":
+                self._sleeping.setdefault(incarnation.path, {}).setdefault(n, {}).update(names)
+                hearer.sleeping.add(incarnation.path)
+                continue
+            for name in names:
+                self._tell(hearer, msgspec.structs.replace(incarnation.down(next(self.ids), reason), inc=name))
             if hearer.who.peer is not None:
                 peers.add(hearer.who.peer)
         return peers
+
+    def born(self, incarnation: Incarnation) -> None:
+        """It is the one that was woken, perhaps."""
+        for n, names in self._sleeping.pop(incarnation.path, {}).items():
+            hearer = self._hearers[n]
+            hearer.sleeping.discard(incarnation.path)
+            if names:
+                hearer.of.setdefault(incarnation.n, {}).update(names)
+                self._of.setdefault(incarnation.n, {})[n] = None
+
+    def not_woken(self, path: str, why: str) -> None:
+        """It was stopped while it slept."""
+        for n, names in self._sleeping.pop(path, {}).items():
+            hearer = self._hearers[n]
+            hearer.sleeping.discard(path)
+            for name in names:
+                self._tell(hearer, Down(id=next(self.ids), path=path, inc=name, reason=why, well=True))
+
+    def _tell(self, hearer: _Hearer, down: Down) -> None:
+        hearer.told[down.inc] = (down.id, encode(down))
+        self._say(hearer, down.inc)
 
     def again(self, who: Incarnation, incarnation: str) -> None:
         """It has asked again for what it may have been told already."""
@@ -112,5 +148,10 @@ class Monitors:
             return
         for n in hearer.of:
             self._of.get(n, {}).pop(incarnation.n, None)
+        for path in hearer.sleeping:
+            of = self._sleeping[path]
+            del of[incarnation.n]
+            if not of:
+                del self._sleeping[path]
         for number in hearer.unseen:
             self._repeating.settled((incarnation.n, number))

@@ -9,20 +9,23 @@ import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth
 from agenthost.core.tree import State, Supervisor, Worker
 from agenthost.core.view import shown
-from agenthost.errors import AgenthostError, TimedOut, UnknownName, UsageError, from_wire
+from agenthost.errors import AgenthostError, TimedOut, UsageError, from_wire
 from agenthost.host.chronicle import Chronicle
 from agenthost.host.following import Following, Question
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.journaling import Journaling
+from agenthost.host.mail_operations import MailOperations
 from agenthost.host.reloading import Reloading
+from agenthost.host.session_operations import SessionOperations
 from agenthost.host.status import Status
+from agenthost.host.time_operations import TimeOperations
 from agenthost.protocol import operations as ask
 from agenthost.protocol.codec import encode
 from agenthost.protocol.control import Refused, Request, Response
@@ -30,8 +33,6 @@ from agenthost.protocol.control import Refused, Request, Response
 REMEMBERED, REMEMBERED_BYTES = 4096, 4096
 """Answers kept in case they were lost, and how long they may be: longer ones only looked, and can look again."""
 
-LETTERS = 100
-"""Dead letters in one answer."""
 BOXES_S = 0.5
 """How long ``status`` waits for the journal: without it the rest is told."""
 
@@ -72,10 +73,15 @@ class Operators:
         self._host, self._state, self._status, self._present = host, state, status, present
         self._refresh = refresh
         self._journaling = journaling
+        self._mail = MailOperations(journaling)
+        self._times = TimeOperations(journaling)
+        self._sessions = SessionOperations(state, present, journaling, self._commanded)
         self._reloading, self._send, self._tell = reloading, send, tell
         self._answers: OrderedDict[Question, bytes] = OrderedDict()
         self._open: set[Question] = set()
         self._commands: dict[int, tuple[Question, str]] = {}
+        self._steps: dict[int, asyncio.Future[str]] = {}
+        """Commands that are steps of a longer operation."""
         self._results: dict[int, list[dict[str, Any]]] = {}
         """Of reloads under way: what they change."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,6 +104,14 @@ class Operators:
 
     def answered(self, effect: do.Answer) -> None:
         """The core has decided and it is done."""
+        if (step := self._steps.pop(effect.op, None)) is not None:
+            if step.done():
+                return  # whoever waited for it was cancelled
+            if effect.error is None:
+                step.set_result(effect.text)
+            else:
+                step.set_exception(from_wire(effect.error, effect.text))
+            return
         asked = self._commands.pop(effect.op, None)
         if asked is None:
             return
@@ -148,41 +162,32 @@ class Operators:
                 self._later(question, self._examine(question))
             case ask.Counters():
                 self._respond(question, self._host.counters())
-            case ask.Send(path=path, body=body, key=key):
-                sender = f"client:{by.removeprefix('uid ')}"
-                work = self._journaling.send(sender, "/" + path.strip("/"), body, key)
-                self._later(question, self._answer_with(question, work))
-            case ask.Letters(prefix=prefix, after=after, limit=limit):
-                args = {"prefix": prefix, "after": after, "limit": min(limit, LETTERS)}
-                self._later(question, self._answer_with(question, self._journaling.ask("letters", args)))
-            case ask.Letter(message=message):
-                self._later(question, self._letter(question, message))
-            case ask.Requeue(message=message) | ask.Drop(message=message):
-                args = {"message": message, "by": f"by {by}"}
-                verb = type(wanted).__name__.lower()
-                self._later(question, self._answer_with(question, self._journaling.ask(verb, args)))
-            case ask.Journal(what=what):
-                self._later(question, self._answer_with(question, self._journaling.ask(what)))
+            case _:
+                self._elsewhere(question, wanted, by)
 
-    # ---- mail
+    def _elsewhere(self, question: Question, wanted: ask.Operation, by: str) -> None:
+        for owner in (self._mail, self._times, self._sessions):
+            if (work := owner.work(wanted, by)) is not None:
+                self._later(question, self._answer_with(question, work))
+                return
+        raise UsageError(f"cannot do {type(wanted).__name__.lower()!r}: this host does not know how")
+
+    # ---- looking
 
     async def _show(self, question: Question, wanted: ask.Status) -> None:
         tree = self._status.rows(wanted.paths, members=wanted.members)
         boxes = await self._journaling.mailboxes(BOXES_S)
+        asleep = await self._journaling.asleep(BOXES_S) if any(row.get("pool") for row in tree) else None
         for row in tree:
             if row["kind"] == "worker":
                 row["mailbox"] = None if boxes is None else boxes.get(row["path"], 0)
+            elif row["pool"]:
+                row["asleep"] = None if asleep is None else asleep.get(row["path"], 0)
         self._respond(question, {"host": self._host.describe(), "tree": tree})
 
     async def _examine(self, question: Question) -> None:
         await self._journaling.mailboxes(BOXES_S)  # whether it answers shows in what is said of it
         self._respond(question, self._host.doctor())
-
-    async def _letter(self, question: Question, message: int) -> None:
-        found = await self._journaling.ask("letter", {"message": message})
-        if found is None:
-            raise UnknownName(f"cannot show message {message}: there is none")
-        self._respond(question, found)
 
     async def _answer_with(self, question: Question, work: Awaitable[Any]) -> None:
         self._respond(question, await work)
@@ -215,6 +220,18 @@ class Operators:
             self._tell(on.Command(op, verb, path, who))  # type: ignore[arg-type]
         if not wanted.wait and self._commands.pop(op, None) is not None:
             self._respond(question, self._brief(path, "under way"))
+
+    async def _commanded(self, verb: Literal["start", "stop"], path: str, by: str) -> str:
+        """What it led to, in words; what the core refuses is raised."""
+        self._last_op += 1
+        step: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._steps[self._last_op] = step
+        pool = self._pool_above(path) if verb == "start" else None
+        if pool is not None:
+            self._tell(on.Add(self._last_op, pool.path, _member_name(path), None, by))
+        else:
+            self._tell(on.Command(self._last_op, verb, path, by))
+        return await step
 
     def _pool_above(self, path: str) -> Supervisor | None:
         """The pool that would get a member of that path; None if the path is known, or no pool stands above it."""

@@ -98,6 +98,7 @@ def _certificate(incarnation: Incarnation, wanted: AgentBirth, endpoint: str, da
         code=wanted.code,
         reap=wanted.reap,
         beat_s=beat_s_of(wanted),
+        drowsy_s=incarnation.drowsy_s,
     )
 
 

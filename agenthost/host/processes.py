@@ -22,6 +22,7 @@ from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth, ProgramBirth
 from agenthost.core.reason import Reason
+from agenthost.core.sleeping import tells_after_s
 from agenthost.core.tree import Worker
 from agenthost.core.worker import verdict
 from agenthost.errors import AgenthostError, ContainmentError, StartFailed
@@ -48,6 +49,10 @@ class Dialogs(Protocol):
     def here(self, incarnation: Incarnation) -> None: ...
 
     def ended(self, incarnation: Incarnation, reason: Reason) -> None: ...
+
+    def sleep(self, incarnation: Incarnation) -> None: ...
+
+    def pace(self, incarnation: Incarnation) -> None: ...
 
 
 class Processes:
@@ -100,6 +105,8 @@ class Processes:
         """Reads what only a process that is about to be born may know."""
         self.on_let_go: Callable[[Incarnation], None] = lambda incarnation: None
         """Called when nothing is left of it, before that is told."""
+        self.on_here: Callable[[Incarnation], None] = lambda incarnation: None
+        """Called when its process runs, and is where it belongs."""
         self._beside: Processes | None = None
         self.by_n: dict[int, Incarnation] = {}
         self._sweeping = Sweeping(
@@ -147,10 +154,23 @@ class Processes:
             self._tell(on.Emptied(effect.path, effect.n))
             return
         incarnation = Incarnation(effect.path, effect.n, name, wanted, cell, time.monotonic())
+        incarnation.drowsy_s = tells_after_s(self._worker_of(effect.path)) if isinstance(wanted, AgentBirth) else 0.0
         self.by_n[effect.n] = incarnation
         if self.dialogs is not None and isinstance(wanted, AgentBirth):
             self.dialogs.expect(incarnation)  # before it is born: what it says may be read before we know its pid
         self._bearing.begin(incarnation)
+
+    def _pace(self, incarnation: Incarnation) -> None:
+        drowsy_s = tells_after_s(self._worker_of(incarnation.path))
+        if drowsy_s != incarnation.drowsy_s:
+            incarnation.drowsy_s = drowsy_s
+            if self.dialogs is not None:
+                self.dialogs.pace(incarnation)
+
+    def sleep(self, effect: do.Sleep) -> None:
+        incarnation = self.by_n.get(effect.n)
+        if incarnation is not None and self.dialogs is not None:
+            self.dialogs.sleep(incarnation)
 
     def ask(self, effect: do.Ask) -> None:
         incarnation = self.by_n.get(effect.n)
@@ -198,6 +218,7 @@ class Processes:
         if incarnation is not None and isinstance(incarnation.birth, AgentBirth) and isinstance(wanted, AgentBirth):
             live = {name: getattr(wanted, name) for name in AgentBirth.LIVE}
             incarnation.birth = replace(incarnation.birth, **live)
+            self._pace(incarnation)
 
     async def refresh(self, wanted: AgentBirth) -> bool:
         """Import its code anew if that has changed on disk. ``StartFailed``: it does not import; the old is kept."""
@@ -220,6 +241,7 @@ class Processes:
     def _is_here(self, incarnation: Incarnation) -> None:
         if self._bearing.is_contained(incarnation) and self.dialogs is not None:
             self.dialogs.here(incarnation)
+            self.on_here(incarnation)
 
     def _born(self, incarnation: Incarnation) -> None:
         if incarnation.killing:  # the kill came while it was being contained

@@ -72,6 +72,8 @@ class Status:
         if row.strategy is not None:
             found["strategy"] = row.strategy
             found["pool"] = row.pool
+            if row.pool:
+                found |= {"live": row.members, "live_limit": row.live}
             return found
         node = self._state.nodes[row.path]
         assert isinstance(node, Worker)

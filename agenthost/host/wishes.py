@@ -21,6 +21,7 @@ from agenthost.host.groups import Groups
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.monitors import Monitors
 from agenthost.host.reaping import Reaping
+from agenthost.host.sleepers import Sleepers
 from agenthost.host.streams import Streams
 from agenthost.protocol import wishes as wish
 from agenthost.protocol.codec import encode
@@ -63,6 +64,7 @@ class Wishes:
         self.children = Children(state=state, folder=folder, present=present, tell=tell)
         self.monitors = Monitors(send)
         self.groups = Groups(self._is_ready)
+        self.sleepers: Sleepers | None = None
         self._askers: dict[int, _Asker] = {}
         self._waiting: dict[tuple[int, str], int] = {}
         """Tools whose streams have not come: (number of the asker, path) to the number of the streams."""
@@ -182,12 +184,24 @@ class Wishes:
     def _monitor(self, who: Incarnation, id: int, path: str) -> None:
         whom = self._present(path)
         if whom is None or whom.exited:
+            if self.sleepers is not None and self.sleepers.is_away(path):
+                self.sleepers.call(path, lambda error: self._monitor_woken(who, id, path, error))
+                return
             self._answer(who, id, {"incarnation": "", "reason": f"not running: {self._why_not(path)}"})
             return
         self.monitors.check(who, path)
         self.monitors.begin(who, whom)
         self._askers[who.n].monitored[id] = whom.name
         self._answer(who, id, {"incarnation": whom.name, "reason": ""})
+
+    def _monitor_woken(self, who: Incarnation, id: int, path: str, error: AgenthostError | None) -> None:
+        if error is not None:
+            self._answer(who, id, {"incarnation": "", "reason": f"not running: {error.message}"})
+        elif who.n in self._askers:
+            try:
+                self._monitor(who, id, path)
+            except AgenthostError as refused:
+                self._answer(who, id, refused)
 
     def _why_not(self, path: str) -> str:
         node = self._state.nodes.get(path)

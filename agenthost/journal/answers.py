@@ -41,12 +41,14 @@ class Rejected(_Answer, frozen=True):
 
 
 class Accepted(_Answer, frozen=True):
-    """``twice``: it was taken before, by its key. ``dropped``: who had to go. ``spilled``: beyond the bound."""
+    """``twice``: it was taken before, by its key. ``dropped``: who had to go. ``spilled``: beyond the bound. ``seq``:
+    of the log entry that tells of it, 0 if none does."""
 
     message: int
     twice: bool = False
     dropped: tuple[int, ...] = ()
     spilled: bool = False
+    seq: int = 0
 
 
 class Unsendable(_Answer, frozen=True):

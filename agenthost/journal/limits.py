@@ -27,6 +27,9 @@ MAILBOX_MESSAGES = 1_000_000
 PAGE = 1000
 """Rows of one answer of a reader; who asks for more gets this many."""
 
+ALL_BYTES = 1 << 62
+"""For a page without a bound in bytes."""
+
 
 def too_large(op: ops.Op) -> Rejected | None:
     """The first thing in ``op`` that is beyond a limit; None if nothing is."""
@@ -35,6 +38,8 @@ def too_large(op: ops.Op) -> Rejected | None:
             return _accept(op)
         case ops.CommitTurn():
             return _turn(op)
+        case ops.Stash():
+            return _names(path=op.path) or _entries(op.entries)
         case ops.Append() | ops.Import():
             found = _names(path=op.path) or _entries(op.entries)
             return found or (_state(op.path, op.state) if isinstance(op, ops.Import) else None)
@@ -44,6 +49,8 @@ def too_large(op: ops.Op) -> Rejected | None:
             return found or names
         case ops.Intend():
             return _names(call=op.call, tool=op.tool) or _bytes("arguments", op.arguments, BODY_BYTES)
+        case ops.Keep():
+            return _names(path=op.path) or _bytes("record", op.record, BODY_BYTES)
         case ops.Conclude():
             return _bytes("outcome", op.outcome, BODY_BYTES)
         case ops.Own():
@@ -59,6 +66,8 @@ def _accept(op: ops.Accept) -> Rejected | None:
     # The usual case in one comparison each: this is asked for every message.
     if len(op.body) > BODY_BYTES or len(op.meta) > BODY_BYTES:
         return _bytes("message", op.body, BODY_BYTES) or _bytes("meta", op.meta, BODY_BYTES)
+    if op.logged is not None and (found := _entries((op.logged,))):
+        return found
     if len(op.receiver) + len(op.sender) + len(op.session) + len(op.key) < NAME_BYTES // 4:  # UTF-8 is at most 4 bytes
         return None
     return _names(receiver=op.receiver, sender=op.sender, session=op.session, key=op.key)

@@ -41,9 +41,11 @@ class Accept(_Op, frozen=True):
     """Take a message for ``receiver``. Answer: ``Accepted``, after which it is never lost.
 
     ``key``: the sender's own name for it; the same sender and key get the same answer and nothing is stored again, as
-    long as the first one is kept. ``due_ms``: it enters its lane not before. ``limit``: the most open messages the
+    long as the first one is kept. ``due_ms``: it enters its lane not before; ``by_clock``: at that time of the
+    clock, also after that was set (see ``Shift``). ``limit``: the most open messages the
     mailbox may have, 0 for the largest there is; then ``when_full``: ``refuse`` is ``overloaded``; ``drop_oldest``
-    drops the oldest that is not leased; ``spill`` takes it all the same and says so.
+    drops the oldest that is not leased; ``spill`` takes it all the same and says so. ``logged``: the receiver's log
+    gets this entry, about this message (its ``message`` is set), unless it was taken before.
     ``too_large``, ``overloaded``, ``removed``.
     """
 
@@ -56,6 +58,8 @@ class Accept(_Op, frozen=True):
     due_ms: int = 0
     limit: int = 0
     when_full: WhenFull = "refuse"
+    by_clock: bool = False
+    logged: Entry | None = None
 
 
 class Lease(_Op, frozen=True):
@@ -87,11 +91,12 @@ class CommitTurn(_Op, frozen=True):
     """The end of a turn, as one: acknowledgement, state after, sends, log entries, outcome. Answer: ``Committed``.
 
     ``message`` 0: a turn that no durable message began. ``state`` None: unchanged. ``checkpoint``: the state after is
-    kept under this name too. A send that cannot be taken (``overloaded``, ``removed``) refuses the whole turn, or with
+    kept under this name too. ``cancels``: as ``Cancel`` of these keys, before the sends; what cannot be cancelled is
+    passed over. A send that cannot be taken (``overloaded``, ``removed``) refuses the whole turn, or with
     ``unsendable="dead_letter"`` becomes a dead letter in it. ``lease_until_ms``: lease the next message in the same
-    breath. The same turn of a message committed again is answered again and changes nothing (one
-    that no message began is a new turn each time; its sends with a key are taken once). ``stale``, ``removed``,
-    ``too_large``.
+    breath. The same turn of a message committed again is answered again and changes nothing; so is
+    one that no message began, by its ``turn``, which grows with each turn of an incarnation. With ``turn`` 0 it is a
+    new turn each time, but for its sends with a key, which are taken once. ``stale``, ``removed``, ``too_large``.
     """
 
     path: str
@@ -106,40 +111,79 @@ class CommitTurn(_Op, frozen=True):
     checkpoint: str = ""
     unsendable: Literal["refuse", "dead_letter"] = "refuse"
     lease_until_ms: int = 0
+    cancels: tuple[str, ...] = ()
+    turn: int = 0
 
 
 class Release(_Op, frozen=True):
-    """A leased message waits again, at its place. ``stale`` if it is not leased for this attempt (so the next
-    three)."""
+    """A leased message waits again, at its place. ``stale`` if it is not leased for this attempt, or where that is
+    said parked after it (so the next four)."""
 
     message: int
     attempt: int
     reason: str
 
 
+class Mark(msgspec.Struct, frozen=True):
+    """What is kept of a failure beside its reason: which one it was, what was decided, and that in bytes which are
+    read again by whoever wrote them."""
+
+    fingerprint: str = ""
+    rung: str = ""
+    remedy: bytes = b""
+
+
+NO_MARK = Mark()
+
+
 class BackOff(_Op, frozen=True):
-    """A leased message waits until ``until_ms``; its lane with it."""
+    """A leased message, or a parked one, waits until ``until_ms``; its lane with it."""
 
     message: int
     attempt: int
     until_ms: int
     reason: str
+    mark: Mark = NO_MARK
 
 
 class Park(_Op, frozen=True):
-    """A leased message waits for ``Requeue`` or ``Drop``; its lane with it."""
+    """A leased message waits for ``Resume``, ``Requeue`` or ``Drop``; its lane with it. ``until_ms``: since when it is
+    listed as lapsed; 0 never."""
 
     message: int
     attempt: int
     reason: str
+    until_ms: int = 0
+    mark: Mark = NO_MARK
 
 
 class DeadLetter(_Op, frozen=True):
-    """A leased message is set aside with its history; its lane goes on."""
+    """A leased message, or a parked one, is set aside with its history; its lane goes on."""
 
     message: int
     attempt: int
     reason: str
+    mark: Mark = NO_MARK
+
+
+class Move(_Op, frozen=True):
+    """A leased message, or a parked one, is another's from here on: it waits at the end of its lane there, beyond any
+    bound, with its history, its attempts and its tool calls. ``removed``."""
+
+    message: int
+    attempt: int
+    receiver: str
+    reason: str
+    mark: Mark = NO_MARK
+
+
+class Resume(_Op, frozen=True):
+    """A parked message waits again at its place, with what was said to it. ``unknown``, ``conflict`` in any other
+    status."""
+
+    message: int
+    reason: str
+    mark: Mark = NO_MARK
 
 
 class Requeue(_Op, frozen=True):
@@ -157,6 +201,14 @@ class Drop(_Op, frozen=True):
     reason: str = ""
 
 
+class Cancel(_Op, frozen=True):
+    """What ``sender`` has sent with this key, and nobody has begun to handle, is dropped, and the key is free again.
+    ``unknown`` if there is no such message."""
+
+    sender: str
+    key: str
+
+
 class Strand(_Op, frozen=True):
     """Every open message of the mailbox, the leased one too, becomes a dead letter: who should have handled it is gone
     for good, and its name may be used again."""
@@ -170,6 +222,13 @@ class Ripen(_Op, frozen=True):
     Answer: ``Ripened``."""
 
     limit: int = 1000
+
+
+class Shift(_Op, frozen=True):
+    """The clock was set by so much: what was delayed or backs off waits as long as it would have, but for what is due
+    ``by_clock``."""
+
+    by_ms: int
 
 
 class Schedule(_Op, frozen=True):
@@ -200,6 +259,15 @@ class Fire(_Op, frozen=True):
     due_ms: int
     next_due_ms: int
     limit: int = 0
+
+
+class Skip(_Op, frozen=True):
+    """The periodic message that is due at ``due_ms`` is not sent, and is due next at ``next_due_ms`` (0: it is over).
+    ``stale`` if it is not due at ``due_ms``."""
+
+    name: str
+    due_ms: int
+    next_due_ms: int
 
 
 # ---- tool calls
@@ -233,12 +301,31 @@ class Conclude(_Op, frozen=True):
 
 
 class Append(_Op, frozen=True):
-    """Entries to a session's log: ``Appended``. ``incarnation`` None: the host itself writes. ``stale``, ``removed``,
-    ``too_large``."""
+    """Entries to a session's log: ``Appended``. ``incarnation`` None: the host itself writes. ``turn`` as of
+    ``CommitTurn``: appended again, nothing is. ``stale``, ``removed``, ``too_large``."""
 
     path: str
     entries: tuple[Entry, ...]
     incarnation: Incarnation | None = None
+    turn: int = 0
+
+
+class Stash(_Op, frozen=True):
+    """What the turn in hand has told so far, instead of what was stashed before; without entries, nothing. It becomes
+    broken entries of the log by ``BreakOff``, or ``Own`` of a newer incarnation; it is dropped by the turn's
+    ``CommitTurn``, or an ``Append`` of the incarnation. ``stale``, ``removed``, ``too_large``."""
+
+    path: str
+    incarnation: Incarnation
+    entries: tuple[Entry, ...]
+
+
+class BreakOff(_Op, frozen=True):
+    """Nobody will say any more of what ``incarnation`` has stashed: it becomes broken entries. ``Appended``; of none,
+    if nothing is stashed, or somebody else's. ``removed``."""
+
+    path: str
+    incarnation: Incarnation
 
 
 class Checkpoint(_Op, frozen=True):
@@ -293,6 +380,23 @@ class Import(_Op, frozen=True):
     entries: tuple[Entry, ...] = ()
 
 
+# ---- children of run time
+
+
+class Keep(_Op, frozen=True):
+    """A child that persists: the next host starts it again, by what the host has written in ``record``. Replaces what
+    was kept of ``path``. ``too_large``."""
+
+    path: str
+    record: bytes
+
+
+class Unkeep(_Op, frozen=True):
+    """No more. Of what is not kept it is no error."""
+
+    path: str
+
+
 # ---- the core, in order
 
 
@@ -334,16 +438,23 @@ Op = (
     | BackOff
     | Park
     | DeadLetter
+    | Move
+    | Resume
     | Requeue
     | Drop
+    | Cancel
     | Strand
     | Ripen
+    | Shift
     | Schedule
     | Unschedule
     | Fire
+    | Skip
     | Intend
     | Conclude
     | Append
+    | Stash
+    | BreakOff
     | Checkpoint
     | RollBack
     | EndSession
@@ -351,6 +462,8 @@ Op = (
     | Revive
     | Fork
     | Import
+    | Keep
+    | Unkeep
     | Note
     | Picture
     | Missed

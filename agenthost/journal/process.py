@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import random
 import select
 import signal
 import socket
@@ -21,10 +22,13 @@ import msgspec
 
 from agenthost.errors import AgenthostError, ProtocolError
 from agenthost.journal import words
-from agenthost.journal.clerk import Clerk, Party
+from agenthost.journal.clerk import Clerk
+from agenthost.journal.clock import WallClock
 from agenthost.journal.late_store import LateStore
 from agenthost.journal.ops import Retention
 from agenthost.journal.orders import Orders
+from agenthost.journal.party import Party
+from agenthost.journal.readers import Readers
 from agenthost.journal.sqlite.opening import Durability
 from agenthost.journal.writer import Writer
 from agenthost.protocol import mail
@@ -34,6 +38,8 @@ READ_BYTES = 256 * 1024
 OUT_BYTES = 4 * 1024 * 1024
 """Who has not read so much is not read either, until it has."""
 RETAIN_S, TROUBLE_LOOK_S = 60.0, 1.0
+CLOCK_LOOK_S = 5.0
+"""While something is due later: nobody wakes us when the clock is set."""
 DOOR_NUMBER_BYTES = 8
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -82,6 +88,10 @@ class Process:
         self._writer = Writer(self._store)
         self._clerk = Clerk(self._store, self._writer, self._tell)
         self._orders = Orders(self._store, self._clerk, self._tell, self._own, self._disown)
+        self._readers = Readers(self._epoll, self._clerk.telling.following, boot)
+        self._orders.on_admit = self._readers.admit
+        self._clerk.settling.chance = lambda: random.getrandbits(31)
+        self._clock = WallClock()
         self._was_in_trouble = False
         self._is_fresh = False
         self._retain_at = 0.0
@@ -94,9 +104,14 @@ class Process:
             for outcome in outcomes:
                 token, answers, error = outcome.token, outcome.answers, outcome.error
                 self._guarded(lambda: token(answers, error))  # noqa: B023 - called at once
+        self._readers.turn()
+        self._readers.close()
+        if last_words := self._clerk.telling.last_words():
+            self._guarded(lambda: self._store.commit(last_words, _now_ms()))
         for stream in list(self._streams.values()):
             self._close(stream)
         self._epoll.close()
+        self._clerk.close()
         self._store.close()
 
     def _turn(self) -> None:
@@ -106,31 +121,38 @@ class Process:
                 continue
             stream = self._streams.get(fd)
             if stream is None:
+                if self._readers.has(fd):
+                    self._readers.ready(fd, events)
                 continue
             if events & select.EPOLLOUT:
                 self._flush(stream)
             if events & ~select.EPOLLOUT:
                 self._read(stream)
         now_ms = _now_ms()
+        if (by_ms := self._clock.was_set_by_ms()) and self._store.is_open:
+            self._guarded(lambda: self._clerk.clock_set(by_ms, now_ms))
         if self._is_fresh:
             self._is_fresh = False
-            self._guarded(self._clerk.opened)
+            self._guarded(lambda: self._clerk.opened(now_ms))
+            self._guarded(lambda: self._clerk.telling.opened(self._boot, now_ms))
         for outcome in self._writer.try_commit(now_ms):
             token, answers, error = outcome.token, outcome.answers, outcome.error
             self._guarded(lambda: token(answers, error))  # noqa: B023 - called at once
         self._guarded(lambda: self._clerk.tick(now_ms))
         self._look_after(now_ms)
         self._answer()
+        self._readers.turn()
 
     def _patience_s(self) -> float:
         now_ms = _now_ms()
         if self._is_fresh or (self._link.out and not self._link.is_writing):
             return 0.0  # it was opened before anybody had said a word
         if self._writer.waiting:
-            return max(0.0, (self._writer.retry_at_ms - now_ms) / 1000)
-        due = [self._retain_at - time.monotonic()] if self._store.is_open else [TROUBLE_LOOK_S]
+            return max(0.0, min((self._writer.retry_at_ms - now_ms) / 1000, self._readers.patience_s()))
+        due = [self._readers.patience_s()]
+        due.append(self._retain_at - time.monotonic() if self._store.is_open else TROUBLE_LOOK_S)
         if tick_ms := self._clerk.next_tick_ms():
-            due.append((tick_ms - now_ms) / 1000)
+            due.append(min((tick_ms - now_ms) / 1000, CLOCK_LOOK_S))
         return max(0.0, min(due))
 
     # ---- reading
@@ -194,6 +216,9 @@ class Process:
                 return
             number = int.from_bytes(data, "big")
             for descriptor in descriptors:
+                if number == words.LISTENER:
+                    self._readers.listen(descriptor)
+                    continue
                 party = self._awaited.pop(number, None)
                 if party is not None:
                     self._attach(party, descriptor)
@@ -233,7 +258,7 @@ class Process:
         stream.sock.close()
         if stream.party is not None:
             self._of.pop(stream.party, None)
-            self._clerk.lost(stream.party)
+            self._clerk.there.lost(stream.party)
 
     # ---- saying
 
@@ -246,7 +271,7 @@ class Process:
             self._orders.did = []
         if self._link.out:
             self._flush(self._link)
-        spoken_to = self._clerk.spoken_to
+        spoken_to = self._clerk.there.spoken_to
         while spoken_to:
             party = spoken_to.pop()
             stream = self._of.get(party)

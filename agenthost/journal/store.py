@@ -32,6 +32,7 @@ from typing import Protocol
 
 from agenthost.journal import values
 from agenthost.journal.answers import Answer, Retained
+from agenthost.journal.limits import ALL_BYTES
 from agenthost.journal.ops import Op, Retention
 
 
@@ -74,6 +75,10 @@ class Reader(Protocol):
         """Leases past their ``until_ms``, the longest overdue first: their holders are to be ended."""
         ...
 
+    def holders(self, after: str = "", limit: int = 100) -> tuple[str, ...]:
+        """To whom a message is leased, by path."""
+        ...
+
     def next_due_ms(self) -> int:
         """When ``Ripen`` has something to do next, 0 for never. Periodic messages are not in it."""
         ...
@@ -81,6 +86,20 @@ class Reader(Protocol):
     def dead_letters(self, prefix: str = "", after: int = 0, limit: int = 100) -> tuple[values.Mail, ...]:
         """Of receivers whose path begins with ``prefix``, by id."""
         ...
+
+    def parked(self, prefix: str = "", after: int = 0, limit: int = 100) -> tuple[values.Mail, ...]:
+        """What waits for a person, of receivers whose path begins with ``prefix``, by id."""
+        ...
+
+    def lapsed(self, now_ms: int, limit: int = 100) -> tuple[values.Mail, ...]:
+        """Parked messages past their ``until_ms`` (as ``due_ms``), the longest first."""
+        ...
+
+    def delayed(self, after: tuple[int, int] = (0, 0), limit: int = 100) -> tuple[values.Mail, ...]:
+        """Messages that have not entered their lane yet, by (``due_ms``, ``id``)."""
+        ...
+
+    def cron(self, name: str) -> values.Cron | None: ...
 
     def crons(self, after: str = "", limit: int = 100) -> tuple[values.Cron, ...]:
         """Periodic messages, by name."""
@@ -92,6 +111,10 @@ class Reader(Protocol):
 
     def sessions(self, prefix: str = "", after: str = "", limit: int = 100) -> tuple[values.Session, ...]:
         """By path; without those that were removed."""
+        ...
+
+    def session_count(self, above: str) -> int:
+        """Of those right below the folder ``above``, which ends with "/"."""
         ...
 
     def session(self, path: str) -> values.Session | None: ...
@@ -107,8 +130,17 @@ class Reader(Protocol):
         """Newest first, each without its bytes (``state`` is empty)."""
         ...
 
-    def log(self, path: str, after: int = 0, limit: int = 100) -> values.LogPage:
-        """Entries numbered above ``after``. Without a session an empty page, its ``last_seq`` 0, or the tombstone's."""
+    def stashes(self, after: str = "", limit: int = 100) -> tuple[tuple[str, values.Incarnation], ...]:
+        """Whose turn has something stashed, by path."""
+        ...
+
+    def log(self, path: str, after: int = 0, limit: int = 100, most_bytes: int = ALL_BYTES) -> values.LogPage:
+        """Entries numbered above ``after``; the page ends with the first one that makes its bodies more than
+        ``most_bytes``. Without a session an empty page, its ``last_seq`` 0, or the tombstone's."""
+        ...
+
+    def kept(self, after: str = "", limit: int = 100) -> tuple[values.Kept, ...]:
+        """Children of run time that persist, by path."""
         ...
 
     def intents(self, path: str, message: int | None = None) -> tuple[values.Intent, ...]:

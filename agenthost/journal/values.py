@@ -52,8 +52,9 @@ class Mail(_Value, frozen=True):
 class Failure(_Value, frozen=True):
     """One line of a message's history: an attempt that did not end well, or what somebody did with it.
 
-    ``what``: ``released``, ``backed_off``, ``parked``, ``dead_letter`` (the operations of these names), ``lost`` (a
-    newer incarnation owns the path), ``requeued``, ``dropped``, ``stranded``, ``unsendable``.
+    ``what``: ``released``, ``backed_off``, ``parked``, ``dead_letter``, ``moved`` (the operations of these names),
+    ``answered`` (``Resume``), ``lost`` (a newer incarnation owns the path), ``requeued``, ``dropped``, ``stranded``,
+    ``unsendable``. The rest as of ``ops.Mark``.
     """
 
     message: int
@@ -61,6 +62,9 @@ class Failure(_Value, frozen=True):
     at_ms: int
     what: str
     reason: str
+    fingerprint: str = ""
+    rung: str = ""
+    remedy: bytes = b""
 
 
 class Cron(_Value, frozen=True):
@@ -186,11 +190,28 @@ class Tombstone(_Value, frozen=True):
     last_seq: int
 
 
+class Kept(_Value, frozen=True):
+    """A child of run time that persists; ``record`` is the host's."""
+
+    path: str
+    record: bytes
+    at_ms: int = 0
+
+
 class Owner(_Value, frozen=True):
-    """Who may write what belongs to ``path``."""
+    """Who may write what belongs to ``path``; ``turn``: the last of its turns that was written by its number."""
 
     path: str
     incarnation: Incarnation
+    turn: int = 0
+
+
+class Stashed(_Value, frozen=True):
+    """What a turn in hand has told, should nobody say any more of it."""
+
+    path: str
+    incarnation: Incarnation
+    entries: tuple[Entry, ...]
 
 
 class Stats(_Value, frozen=True):
@@ -203,4 +224,19 @@ class Stats(_Value, frozen=True):
     dead_letters: int
 
 
-Exported = Mail | Failure | Cron | Logged | Session | State | Intent | Noted | Snapshot | Gap | Tombstone | Owner
+Exported = (
+    Mail
+    | Failure
+    | Cron
+    | Logged
+    | Session
+    | State
+    | Intent
+    | Noted
+    | Snapshot
+    | Gap
+    | Tombstone
+    | Owner
+    | Kept
+    | Stashed
+)

@@ -11,7 +11,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from agenthost.core.remedy.failure import Failure
+from agenthost.core.remedy.rungs import Ladder
+
 WORD_BYTES = 64 * 1024 * 1024
+LISTENER = 0
+"""The number of a descriptor beside the stream that is no door: a listening socket for readers of sessions."""
 
 
 class _Word(msgspec.Struct, frozen=True, array_like=True, tag=str.lower):
@@ -21,13 +26,14 @@ class _Word(msgspec.Struct, frozen=True, array_like=True, tag=str.lower):
 class Terms(msgspec.Struct, frozen=True, array_like=True):
     """How a receiver's mail is treated: ``attempts`` until it is a dead letter, pauses between them from
     ``initial_ms``, twice as long each time up to ``max_ms``; its mailbox holds ``limit`` messages (0: the most there
-    is)."""
+    is). ``ladder``: what becomes of failed work, instead of those attempts and pauses."""
 
     attempts: int = 3
     initial_ms: int = 1000
     max_ms: int = 60_000
     limit: int = 0
     when_full: Literal["refuse", "drop_oldest", "spill"] = "refuse"
+    ladder: Ladder | None = None
 
 
 # ---- host to journal
@@ -54,6 +60,7 @@ class Disown(_Word, frozen=True):
     n: int
     why: str
     terms: Terms
+    failure: Failure | None = None
 
 
 class Clear(_Word, frozen=True):
@@ -94,7 +101,8 @@ class Picture(_Word, frozen=True):
 
 
 class Send(_Word, frozen=True):
-    """Of a client: Answer with the number of the message."""
+    """Of a client: Answer with the number of the message. ``due_ms``: to be delivered not before; ``by_clock``: also
+    after the clock was set. ``in_session``: its log tells of it; ``seat`` is the writing seat of who says it."""
 
     id: int
     sender: str
@@ -102,17 +110,62 @@ class Send(_Word, frozen=True):
     body: bytes
     key: str
     terms: Terms
+    due_ms: int = 0
+    by_clock: bool = False
+    in_session: bool = False
+    seat: str = ""
+
+
+class Periodic(msgspec.Struct, frozen=True, array_like=True):
+    """A periodic message; ``timetable`` says what names are whose."""
+
+    name: str
+    receiver: str
+    cron: str
+    body: bytes
+
+
+class Schedule(_Word, frozen=True):
+    """Of a client: Answer with the time that it is due next."""
+
+    id: int
+    sender: str
+    what: Periodic
+
+
+class Schedules(_Word, frozen=True):
+    """All that the config has."""
+
+    id: int
+    wanted: tuple[Periodic, ...]
+
+
+class Keep(_Word, frozen=True):
+    """The child at ``path`` is started again by the next host, by ``record``; or no more, if that is nil."""
+
+    id: int
+    path: str
+    record: bytes | None
+
+
+class Admit(_Word, frozen=True):
+    """Who comes with this ticket may read, once and soon (``protocol.sessions``). Answer."""
+
+    id: int
+    ticket: bytes
+    who: str
 
 
 class Ask(_Word, frozen=True):
-    """``what``: mailboxes, letters, letter, requeue, drop, stats, vacuum; ``questions`` has their arguments."""
+    """``what``: mailboxes, letters, letter, requeue, drop, asked, answer, cancel, schedules, delayed, unschedule, kept,
+    stats, vacuum; ``questions`` has their arguments."""
 
     id: int
     what: str
     args: dict[str, Any] = {}
 
 
-FromHost = Own | Disown | Clear | Known | Event | Picture | Send | Ask
+FromHost = Own | Disown | Clear | Known | Event | Picture | Send | Schedule | Schedules | Keep | Admit | Ask
 
 
 # ---- journal to host
@@ -157,6 +210,23 @@ class Trouble(_Word, frozen=True):
     why: str = ""
 
 
+class Remedied(_Word, frozen=True):
+    """What was decided after an attempt failed, for ``reason``: which ``rung``, and ``why`` that one. ``escalates``:
+    incarnation (boot, n) of ``path`` is to be ended because of it."""
+
+    path: str
+    boot: int
+    n: int
+    message: int
+    attempt: int
+    fingerprint: str
+    rung: str
+    why: str
+    reason: str
+    pause_ms: int = 0
+    escalates: bool = False
+
+
 class SetAside(_Word, frozen=True):
     """A message has become a dead letter."""
 
@@ -167,4 +237,12 @@ class SetAside(_Word, frozen=True):
     why: str
 
 
-FromJournal = Opened | Did | Answer | Waits | Knows | Trouble | SetAside
+class Unfired(_Word, frozen=True):
+    """A periodic message was due, and could not be sent."""
+
+    path: str
+    name: str
+    why: str
+
+
+FromJournal = Unfired | Opened | Did | Answer | Waits | Knows | Trouble | SetAside | Remedied

@@ -29,6 +29,7 @@ BATCH_BYTES = 8 * 1024 * 1024
 QUEUE_OPS = 100_000
 QUEUE_BYTES = 256 * 1024 * 1024
 PATIENCE_MS = 30_000
+FOR_EVER_MS = 1 << 60
 RETRY_MS = (50, 100, 250, 500, 1000)
 """Pauses after a batch that the disk refused; the last one repeats."""
 OP_BYTES = 200
@@ -70,12 +71,13 @@ class Writer:
         self.operations = 0
 
     def submit(self, token: Any, batch: Sequence[ops.Op], now_ms: int, patience_ms: int = PATIENCE_MS) -> None:
-        """Queue a request; it is written within one commit, with others. ``Overloaded`` if too much waits already;
-        the error itself while the database is damaged."""
+        """Queue a request; it is written within one commit, with others. ``Overloaded`` if too much waits already and
+        its patience is not without end; the error itself while the database is damaged."""
         if isinstance(self.trouble, JournalDamaged):
             raise self.trouble
         size_bytes = sum(map(_size, batch))
-        if self._queue and (self._ops + len(batch) > QUEUE_OPS or self._bytes + size_bytes > QUEUE_BYTES):
+        is_full = self._ops + len(batch) > QUEUE_OPS or self._bytes + size_bytes > QUEUE_BYTES
+        if self._queue and is_full and patience_ms < FOR_EVER_MS:
             raise Overloaded(
                 f"cannot queue {len(batch)} operations for the journal: {self._ops} wait",
                 hint="the disk is too slow or full; try again later",
@@ -109,7 +111,7 @@ class Writer:
         except JournalDamaged as error:
             self.trouble = error
             return self._give_up(error, None)
-        for _ in requests:
+        for _ in outcomes:
             self._drop_first()
         self._refusals, self.retry_at_ms, self.trouble = 0, 0, None
         return outcomes
@@ -141,8 +143,8 @@ class Writer:
         return outcomes
 
     def _one_by_one(self, requests: list[Request], now_ms: int, error: Exception) -> list[Outcome]:
-        """Nothing of the batch was written. An unavailable store in the middle ends in ``failed`` too: those before it
-        are written, so the batch cannot be tried again as a whole."""
+        """Nothing of the batch was written. The outcomes are those of as many as could be tried: should the store
+        become unavailable in the midst, the rest is still queued, and is tried again."""
         if len(requests) == 1:
             why = f"cannot write this operation: {type(error).__name__}: {error}"
             return [Outcome(requests[0].token, [Rejected("failed", why) for _ in requests[0].batch])]
@@ -150,8 +152,10 @@ class Writer:
         for request in requests:
             try:
                 outcomes += self._commit([request], now_ms)
-            except (JournalUnavailable, JournalDamaged) as trouble:
-                outcomes.append(Outcome(request.token, error=trouble))
+            except (JournalUnavailable, JournalDamaged):
+                if not outcomes:
+                    raise
+                break
         return outcomes
 
     def _give_up(self, error: AgenthostError, now_ms: int | None) -> list[Outcome]:
@@ -176,10 +180,13 @@ class Writer:
 def _size(op: ops.Op) -> int:
     match op:
         case ops.Accept():
-            return OP_BYTES + len(op.body) + len(op.meta)
+            told = 0 if op.logged is None else len(op.logged.body)
+            return OP_BYTES + len(op.body) + len(op.meta) + told
         case ops.CommitTurn():
             parts = sum(map(_size, op.sends)) + sum(len(one.body) for one in op.entries)
             return OP_BYTES + len(op.state or b"") + len(op.outcome) + parts
+        case ops.Stash():
+            return OP_BYTES + sum(len(one.body) for one in op.entries)
         case ops.Append() | ops.Import():
             state = op.state if isinstance(op, ops.Import) else None
             return OP_BYTES + len(state or b"") + sum(len(one.body) for one in op.entries)

@@ -49,7 +49,7 @@ class Record(msgspec.Struct, frozen=True):
         return " ".join([self.name, f"path={_quoted(self.path)}", *fields])
 
 
-_WELL = ("ended normally", "stopped", "had nothing to do")
+_WELL = ("ended normally", "stopped", "had nothing to do", "fell asleep")
 _ERRORS = frozenset({"supervisor.gave_up", "agent.gave_up", "agent.stuck", "host.failed"})
 _WARNINGS = frozenset(
     {
@@ -62,6 +62,7 @@ _WARNINGS = frozenset(
         "journal.lost",
         "journal.trouble",
         "mail.dead_letter",
+        "mail.failed",
         "agent.garbled",
     }
 )
@@ -81,6 +82,10 @@ def _ready(fields: dict[str, Any]) -> str:
     if fields.get("after_ms") is not None:
         parts.append(span(fields["after_ms"] / 1000))
     return f"ready ({', '.join(parts)})" if parts else "ready"
+
+
+def _later(fields: dict[str, Any]) -> str:
+    return f" in {span(fields['pause_s'])}" if fields.get("pause_s") else ""
 
 
 def _restarting(fields: dict[str, Any]) -> str:
@@ -107,6 +112,9 @@ _SENTENCES: dict[str, Any] = {
     "agent.stuck": lambda fields: "stuck: KILL did not empty its cell; it is not started again until that is empty",
     "agent.exited": lambda fields: said(fields.get("reason")),
     "agent.ended": lambda fields: "nothing of it is left",
+    "agent.asleep": lambda fields: "asleep, until somebody wants something of it",
+    "agent.waking": lambda fields: f"waking: {fields.get('by', '')}",
+    "agent.not_woken": lambda fields: said(fields.get("why")),
     "agent.restarting": _restarting,
     "agent.gave_up": lambda fields: f"set aside: {said(fields.get('reason'))}",
     "agent.garbled": lambda fields: f"said something malformed: {fields.get('error', '')}",
@@ -126,6 +134,11 @@ _SENTENCES: dict[str, Any] = {
     "journal.trouble": lambda fields: f"nothing durable can be done: {fields.get('why', '')}",
     "journal.well": lambda fields: "durable work goes on",
     "journal.no_door": lambda fields: f"cannot be given a door to the journal: {fields.get('why', '')}",
+    "mail.failed": lambda fields: (
+        f"message {fields.get('message')} failed: {fields.get('reason', '')}; {fields.get('remedy')}"
+        f"{_later(fields)} ({fields.get('why', '')})"
+    ),
+    "mail.answered": lambda fields: f"message {fields.get('message')}: {fields.get('answer')}, by {fields.get('by')}",
     "mail.dead_letter": lambda fields: (
         f"message {fields.get('message')} of {fields.get('sender')} is a dead letter: {fields.get('reason', '')}"
     ),

@@ -34,6 +34,8 @@ class Certificate(_Message, frozen=True, kw_only=True):
     credit: int = 64
     reap: bool = False
     """After each turn it asks the host to kill what that has left behind."""
+    drowsy_s: float = 0.0
+    """With nothing to do for so long it says Drowsy; 0 is never."""
 
 
 # ---- process to host
@@ -68,6 +70,25 @@ class Idle(_Message, frozen=True, kw_only=True):
     """The turn of which beats were sent is over."""
 
     turn: int
+
+
+class Drowsy(_Message, frozen=True, kw_only=True):
+    """There is nothing to do, for ``idle_s`` seconds now. The same ``number`` again: there still is not."""
+
+    number: int
+    idle_s: float
+
+
+class Awake(_Message, frozen=True, kw_only=True):
+    """Something has come since Drowsy ``number``."""
+
+    number: int
+
+
+class Asleep(_Message, frozen=True, kw_only=True):
+    """Answer to Sleep (``control``): it takes nothing more, and ends."""
+
+    number: int
 
 
 class Alive(_Message, frozen=True, kw_only=True):
@@ -144,5 +165,20 @@ class Pace(_Message, frozen=True, kw_only=True):
     beat_s: float
 
 
-FromProcess = Here | Up | BirthFailed | Beat | Idle | Alive | Streams | Interrupted | WantDoor | Execed | Ended
+FromProcess = (
+    Here
+    | Up
+    | BirthFailed
+    | Beat
+    | Idle
+    | Drowsy
+    | Awake
+    | Asleep
+    | Alive
+    | Streams
+    | Interrupted
+    | WantDoor
+    | Execed
+    | Ended
+)
 ToProcess = Go | Probe | Interrupt | Pace | Door

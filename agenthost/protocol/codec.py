@@ -50,7 +50,8 @@ def unpack_body(frame: bytes | memoryview) -> Any:
     try:
         return msgpack.unpackb(frame, raw=False, strict_map_key=False)
     except Exception as error:  # msgpack raises a dozen kinds, some of them bare ValueError and struct.error
-        raise ProtocolError(f"cannot read a body of {len(frame)} bytes: {error}") from None
+        why = str(error) or type(error).__name__
+        raise ProtocolError(f"cannot read a body of {len(frame)} bytes: {why}") from None
 
 
 def _blame(value: Any, where: str) -> str:

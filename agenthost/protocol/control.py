@@ -113,6 +113,19 @@ class Stop(_Message, frozen=True, kw_only=True):
     grace_s: float | None
 
 
+class Sleep(_Message, frozen=True, kw_only=True):
+    """You said Drowsy ``number``: end, if nothing has come since. Answered over the birth socket: Asleep, or Awake."""
+
+    number: int
+
+
+class Rest(_Message, frozen=True, kw_only=True):
+    """From now on say Drowsy after ``after_s`` seconds with nothing to do; 0 is never. Answered by Seen."""
+
+    id: int
+    after_s: float
+
+
 class Expect(_Message, frozen=True, kw_only=True):
     """Somebody will connect to your data socket with ``ticket``; bind it if it is not yet bound."""
 
@@ -152,6 +165,8 @@ class Down(_Message, frozen=True, kw_only=True):
     well: bool = False
     code: int | None = None
     signal: int | None = None
+    asleep: bool = False
+    """It has fallen asleep, and will be there again when it is looked up."""
 
 
 class Response(_Message, frozen=True, kw_only=True):
@@ -169,4 +184,4 @@ class Garbled(_Message, frozen=True, kw_only=True):
 
 
 FromPeer = Ready | Ignore | Failed | Stopping | Expecting | Seen | Lookup | Overdue | Request
-FromHost = Welcome | Stop | Expect | Found | Refused | Down | Response | Garbled
+FromHost = Welcome | Stop | Sleep | Rest | Expect | Found | Refused | Down | Response | Garbled

@@ -82,5 +82,10 @@ class Error(_Message, frozen=True, kw_only=True):
     unhandled: bool = False
 
 
+class Asleep(_Message, frozen=True, kw_only=True):
+    """The last word of an incarnation: it has fallen asleep. What it has not answered it has not begun; the host has
+    another address by the time that it is asked."""
+
+
 FromCaller = Hello | Call | Cast | Cancel
-FromCallee = Accepted | Closed | Took | Reply | Error
+FromCallee = Accepted | Closed | Took | Reply | Error | Asleep

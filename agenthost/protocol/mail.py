@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
+from agenthost.core.remedy.failure import Failure
 from agenthost.version import PROTOCOL
 
 MESSAGE_BYTES = 64 * 1024 * 1024
@@ -19,27 +20,43 @@ STALE = "stale"
 """Code of Refused: a newer incarnation has taken over. Whoever hears it ends, with status 75."""
 
 
-class _Message(msgspec.Struct, frozen=True, array_like=True, tag=str.lower):
+class _Message(msgspec.Struct, frozen=True, array_like=True, tag_field="word", tag=str.lower):
     """Base of all; an array that begins with the class name in lower case."""
 
 
 class Sending(msgspec.Struct, frozen=True, array_like=True):
     """One message of a Commit. ``key``: the same sender and key are taken once; "" in a turn of durable mail, which is
-    known by its message."""
+    known by its message. ``due_ms``: it is delivered not before (ms since 1970); ``by_clock``: also after the clock was
+    set, else it waits as long as it would have."""
 
     to: str
     body: bytes
     key: str = ""
+    due_ms: int = 0
+    by_clock: bool = False
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One entry of a Commit for the log of the agent's session. ``body``: msgpack, a map. ``part``: that of the Deltas
+    that told of it. ``broken``: its end was not reached, though that of the turn was."""
+
+    type: str
+    body: bytes
+    part: int
+    broken: bool = False
 
 
 # ---- agent to journal
 
 
 class Load(_Message, frozen=True):
-    """The state after the last turn that was committed: State."""
+    """The state after the last turn that was committed, or as it was at ``checkpoint``: State; Refused
+    ``unknown_name`` without such a checkpoint. ``back``: as it was so many committed turns before, if that is kept."""
 
     id: int
     protocol: int = PROTOCOL
+    checkpoint: str = ""
+    back: int = 0
 
 
 class Knows(_Message, frozen=True):
@@ -56,6 +73,32 @@ class Send(_Message, frozen=True):
     to: str
     body: bytes
     key: str
+    due_ms: int = 0
+    by_clock: bool = False
+
+
+class Cancel(_Message, frozen=True):
+    """What was sent with this key, and nobody has begun to handle, is never delivered. Done, also if there is none."""
+
+    id: int
+    key: str
+
+
+class Schedule(_Message, frozen=True):
+    """Keep a periodic message, or replace the agent's own of that name: Done."""
+
+    id: int
+    name: str
+    cron: str
+    to: str
+    body: bytes
+
+
+class Unschedule(_Message, frozen=True):
+    """Done, or Refused ``unknown_name``."""
+
+    id: int
+    name: str
 
 
 class Take(_Message, frozen=True):
@@ -66,7 +109,8 @@ class Take(_Message, frozen=True):
 
 class Commit(_Message, frozen=True):
     """The end of a turn. ``message`` 0: no durable mail began it. ``state`` nil: unchanged. ``take``: and the next
-    message. Leased when all of it is true, or Refused and nothing is."""
+    message. Leased when all of it is true, or Refused and nothing is. ``turn``: a number that grows; with entries, what
+    tells a turn that no mail began from the next one. ``checkpoint``: the state after is kept under this name too."""
 
     id: int
     message: int = 0
@@ -75,11 +119,57 @@ class Commit(_Message, frozen=True):
     state_version: int = 0
     sends: tuple[Sending, ...] = ()
     take: bool = False
+    entries: tuple[Entry, ...] = ()
+    turn: int = 0
+    checkpoint: str = ""
+    cancels: tuple[str, ...] = ()
+    """As Cancel of these keys, before ``sends``."""
+
+
+class Called(msgspec.Struct, frozen=True, array_like=True):
+    """One try of a tool call. ``key`` is the agent's name for it, unique within its attempt; ``arguments`` and
+    ``outcome`` are msgpack, empty where they were too large to keep, or there is none yet."""
+
+    key: str
+    tool: str
+    attempt: int
+    at_ms: int
+    arguments: bytes = b""
+    idempotent: bool = False
+    outcome: bytes = b""
+
+
+class Intend(_Message, frozen=True):
+    """These calls are about to be made in the turn of ``message``: Done when that is kept, Refused and none of them
+    need be. Said twice it is done once."""
+
+    id: int
+    message: int
+    calls: tuple[Called, ...]
+
+
+class Conclude(_Message, frozen=True):
+    """How a call of the latest attempt ended. Done, also where it is not wanted any more."""
+
+    id: int
+    message: int
+    key: str
+    outcome: bytes
+
+
+class Recall(_Message, frozen=True):
+    """The calls of the attempts before, after the first ``after`` of them: Recalled."""
+
+    id: int
+    message: int
+    after: int = 0
 
 
 class Fail(_Message, frozen=True):
     """The turn of ``message`` has failed: it comes again, later, or becomes a dead letter; at once if ``final``.
-    ``unused``: no turn has had it, it goes back to its place. Done."""
+    ``unused``: no turn has had it, it goes back to its place. ``skipped``: its remedy could not be applied, the next
+    one is wanted. ``failure`` without its text, which is ``why``. What it has told by Delta becomes broken entries.
+    Done."""
 
     id: int
     message: int
@@ -87,6 +177,32 @@ class Fail(_Message, frozen=True):
     why: str
     final: bool = False
     unused: bool = False
+    failure: Failure | None = None
+    skipped: bool = False
+
+
+class Delta(_Message, frozen=True):
+    """Not answered. What the turn in hand has to tell: part ``part`` of this incarnation, numbered up. ``fields``:
+    msgpack, all of its fields as they are now; empty: as before. ``text`` goes on at character ``at``; 0 begins anew.
+    ``at`` -1: a part without a text. It is said to those who look on, and kept until the turn's Commit, Fail or Break;
+    so all of it is said again at the next door."""
+
+    part: int
+    message: int
+    attempt: int
+    type: str
+    fields: bytes
+    at: int
+    text: str
+
+
+class Break(_Message, frozen=True):
+    """A turn that no mail began has failed: its parts, those up to ``part``, become broken entries. ``turn`` as in
+    Commit. Done."""
+
+    id: int
+    turn: int
+    part: int
 
 
 # ---- journal to agent
@@ -97,20 +213,44 @@ class Waiting(_Message, frozen=True):
 
 
 class State(_Message, frozen=True):
-    """Nil: there is none yet."""
+    """Nil: there is none yet. ``state_version`` is that of the Commit which it was said with."""
 
     id: int
     state: bytes | None = None
+    state_version: int = 0
+
+
+class Recalled(_Message, frozen=True):
+    """In the order they were intended; ``more`` follow. ``why`` the attempt before ended."""
+
+    id: int
+    calls: tuple[Called, ...] = ()
+    more: bool = False
+    why: str = ""
+
+
+class Remedy(msgspec.Struct, frozen=True, array_like=True):
+    """What was decided after the attempt before. ``rung`` is the step with its parameters, ``word`` what kind it is,
+    ``parameters`` msgpack, a map. ``answer``: what a person has said, ``by`` whom."""
+
+    rung: str
+    word: str
+    parameters: bytes
+    answer: str = ""
+    by: str = ""
 
 
 class Mail(msgspec.Struct, frozen=True, array_like=True):
-    """``attempt`` counts from 1; ``sent_ms`` is when it was taken, in ms since 1970."""
+    """``attempt`` counts from 1; ``sent_ms`` is when it was taken, in ms since 1970. ``in_session``: it was said in the
+    agent's session, and what the turn returns is said there too."""
 
     message: int
     sender: str
     body: bytes
     attempt: int
     sent_ms: int
+    in_session: bool = False
+    remedy: Remedy | None = None
 
 
 class Leased(_Message, frozen=True):
@@ -133,5 +273,9 @@ class Refused(_Message, frozen=True):
     hint: str = ""
 
 
-FromAgent = Load | Knows | Send | Take | Commit | Fail
-FromJournal = Waiting | State | Leased | Done | Refused
+Request = (
+    Load | Knows | Send | Cancel | Schedule | Unschedule | Take | Commit | Fail | Intend | Conclude | Recall | Break
+)
+"""What is answered."""
+FromAgent = Request | Delta
+FromJournal = Waiting | State | Leased | Done | Refused | Recalled

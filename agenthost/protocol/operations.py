@@ -25,8 +25,9 @@ class Ping(Operation, frozen=True, kw_only=True):
 class Status(Operation, frozen=True, kw_only=True):
     """The tree: what is wanted and what is. A map: ``host``, the host's own state, and ``tree``, an array of maps with
     at least ``path``, ``kind`` (supervisor or worker), ``state``, and of workers ``incarnation``, ``pid`` (as seen
-    outside), ``cell`` and the last ``reason``. ``paths`` are paths, each with all below it, or globs; none means all.
-    With ``members`` each worker has the processes of its cell."""
+    outside), ``cell`` and the last ``reason``; of pools how many members are ``live``, may be (``live_limit``, or nil)
+    and sleep (``asleep``, nil if the journal does not say). ``paths`` are paths, each with all below it, or globs; none
+    means all. With ``members`` each worker has the processes of its cell."""
 
     paths: list[str] = []
     members: bool = False
@@ -115,11 +116,73 @@ class Counters(Operation, frozen=True, kw_only=True):
 
 class Send(Operation, frozen=True, kw_only=True):
     """Durable mail for the agent at ``path``, running or not: answered when it will not be lost any more. ``body`` is
-    msgpack. The same ``key`` of the same user is taken once. A map with ``message``, its number, and ``twice``."""
+    msgpack. The same ``key`` of the same user is taken once. ``due_ms``: it is delivered not before (ms since 1970);
+    ``by_clock``: also after the clock of the machine was set, else it waits as long as it would have. ``session``: it
+    is said in the agent's session, whose log tells it to all readers; then ``seat`` is the writing seat of who says
+    it, ``busy`` if another reader has that. A map with ``message``, its number, and ``twice``."""
 
     path: str
     body: bytes
     key: str = ""
+    due_ms: int = 0
+    by_clock: bool = False
+    session: bool = False
+    seat: str = ""
+
+
+class Attach(Operation, frozen=True, kw_only=True):
+    """A way to the logs of sessions ("Doors and sessions"): a map with ``address``, the path of a stream socket, and
+    ``ticket``, binary, good for one connection within 30 s. With ``path``, ``unknown_name`` if there is neither an
+    agent nor a session of that name."""
+
+    path: str = ""
+
+
+class Cancel(Operation, frozen=True, kw_only=True):
+    """What the same user has sent with ``key``, and nobody has begun to handle, is never delivered; nil.
+    ``unknown_name`` if there is no such message."""
+
+    key: str
+
+
+class Schedule(Operation, frozen=True, kw_only=True):
+    """Send ``body`` (msgpack) to ``path`` whenever ``cron`` says; what clients have of that name is replaced. A map
+    with ``next``, seconds since 1970."""
+
+    name: str
+    cron: str
+    path: str
+    body: bytes
+
+
+class Unschedule(Operation, frozen=True, kw_only=True):
+    """``name`` as schedules has it, but for those of the config; nil. ``unknown_name``."""
+
+    name: str
+
+
+class Schedules(Operation, frozen=True, kw_only=True):
+    """Periodic messages with a name above ``after``, up to 100: an array of maps with ``name`` ("/path#name" of an
+    agent, "config:/path#name" of the config, a plain name of clients), ``receiver``, ``sender``, ``cron``, ``next`` and
+    ``body``, nil if it is longer than 1 KiB."""
+
+    after: str = ""
+    limit: int = 100
+
+
+class Delayed(Operation, frozen=True, kw_only=True):
+    """Messages that are not due yet, in the order they are due, after ``after`` (``due_ms`` and ``message`` of the last
+    one), up to 100: an array of maps with ``message``, ``receiver``, ``sender``, ``key``, ``due_ms`` and ``body`` as in
+    schedules."""
+
+    after: tuple[int, int] = (0, 0)
+    limit: int = 100
+
+
+class Undelay(Operation, frozen=True, kw_only=True):
+    """A message that is not due yet is never delivered; nil. ``unknown_name`` if there is no such message."""
+
+    message: int
 
 
 class Letters(Operation, frozen=True, kw_only=True):
@@ -145,9 +208,30 @@ class Requeue(Operation, frozen=True, kw_only=True):
 
 
 class Drop(Operation, frozen=True, kw_only=True):
-    """A message is never to be handled; nil."""
+    """A message is never to be handled; nil. One in hand is refused; with ``in_hand`` it is dropped if its turn fails,
+    by an interrupt for example, and not tried again."""
 
     message: int
+    in_hand: bool = False
+
+
+class Asked(Operation, frozen=True, kw_only=True):
+    """Messages that wait for a person (``ask`` in ``recovery``), of receivers whose path begins with ``prefix``,
+    numbered above ``after``, in order, up to 100: an array of maps with ``message``, ``receiver``, ``sender``,
+    ``attempt``, ``question``, ``reason`` (what failed), ``since`` and ``until`` (seconds since 1970; 0 for ever)."""
+
+    prefix: str = ""
+    after: int = 0
+    limit: int = 100
+
+
+class Answer(Operation, frozen=True, kw_only=True):
+    """What a person says to a message that waits for one: ``yes`` and it is tried again, with ``text`` in
+    ``ctx.attempt.answer``; not ``yes`` and it is a dead letter. nil; ``usage`` if it does not wait for anybody."""
+
+    message: int
+    yes: bool
+    text: str = ""
 
 
 class Journal(Operation, frozen=True, kw_only=True):
@@ -155,6 +239,93 @@ class Journal(Operation, frozen=True, kw_only=True):
     no more to give."""
 
     what: Literal["stats", "vacuum"]
+
+
+class Sessions(Operation, frozen=True, kw_only=True):
+    """Sessions at ``prefix`` and below (all without), with a path above ``after``, in order, up to 1,000: an array of
+    maps with ``path``, ``created`` and ``changed`` (seconds since 1970), ``ended`` (0: it is not), ``first_seq`` and
+    ``last_seq`` of its log, ``state_bytes``, ``state_version``."""
+
+    prefix: str = ""
+    after: str = ""
+    limit: int = 100
+
+
+class Session(Operation, frozen=True, kw_only=True):
+    """One: a map like those of sessions, with ``mail``, the messages that wait, and ``checkpoints``, newest first, an
+    array of maps with ``name``, ``at``, ``seq`` and ``state_version``. Of a removed one only ``path``, ``removed``
+    (when) and ``last_seq``. ``unknown_name`` if there is neither."""
+
+    path: str
+
+
+class Log(Operation, frozen=True, kw_only=True):
+    """Entries of a session numbered above ``after``, up to 1,000 and about 4 MiB: a map with ``first_seq``,
+    ``last_seq`` and ``entries``, an array of maps with ``seq``, ``at``, ``type``, ``body`` (msgpack), ``bytes`` (its
+    length), ``message``, ``attempt``, ``broken``. A body longer than that is nil, and had by piece."""
+
+    path: str
+    after: int = 0
+    limit: int = 100
+
+
+class Piece(Operation, frozen=True, kw_only=True):
+    """Up to 4 MiB from byte ``at`` of the body of entry ``seq``; for 0 of the state, as it was at ``checkpoint`` if
+    that is named. A map with ``data``, ``bytes`` (of the whole), ``digest`` (its CRC-32), ``seq`` (where the log was)
+    and ``state_version``; nil if there is none."""
+
+    path: str
+    seq: int = 0
+    checkpoint: str = ""
+    at: int = 0
+
+
+class Upload(Operation, frozen=True, kw_only=True):
+    """A piece of something for a later operation, which names it; up to 20 MiB in all. The number of bytes there."""
+
+    name: str
+    at: int
+    data: bytes
+
+
+class OnSession(Operation, frozen=True, kw_only=True):
+    """``busy`` if the agent of that path runs; with ``stop`` it is stopped for it, and started again."""
+
+    path: str
+    stop: bool = False
+
+
+class Fork(OnSession, frozen=True, kw_only=True):
+    """``path`` begins as a copy of session ``source``, or of what that was at ``checkpoint``; nil."""
+
+    source: str
+    checkpoint: str = ""
+
+
+class Import(OnSession, frozen=True, kw_only=True):
+    """``path`` begins with a state and entries from elsewhere; or, with ``after``, its log goes on with entries: that
+    is the number of the last one. ``state`` and ``entries`` name uploads, "" for none: msgpack, and a msgpack array of
+    arrays type, body, message, attempt, broken. The number of the last entry."""
+
+    state: str = ""
+    state_version: int = 0
+    entries: str = ""
+    after: int = 0
+
+
+class Remove(OnSession, frozen=True, kw_only=True):
+    """State, log, checkpoints and open mail of the session go; a tombstone stays, and mail for it is refused until it
+    is revived. Not started again; nil."""
+
+
+class Revive(OnSession, frozen=True, kw_only=True):
+    """Lift the tombstone; what was removed does not come back. nil."""
+
+
+class Rollback(OnSession, frozen=True, kw_only=True):
+    """The state becomes that of ``checkpoint``; the log stays. nil."""
+
+    checkpoint: str
 
 
 class Wait(Operation, frozen=True, kw_only=True):
@@ -186,11 +357,30 @@ OPERATIONS: dict[str, type[Operation]] = {
         Doctor,
         Counters,
         Send,
+        Attach,
+        Cancel,
+        Schedule,
+        Unschedule,
+        Schedules,
+        Delayed,
+        Undelay,
         Letters,
         Letter,
         Requeue,
         Drop,
+        Asked,
+        Answer,
         Journal,
+        Sessions,
+        Session,
+        Log,
+        Piece,
+        Upload,
+        Fork,
+        Import,
+        Remove,
+        Revive,
+        Rollback,
     )
 }
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from agenthost.errors import BY_CODE
-from agenthost.protocol import birth, control, data, limits
+from agenthost.protocol import birth, control, data, limits, mail, sessions
 from agenthost.protocol.codec import encode
 from agenthost.protocol.operations import OPERATIONS
 from agenthost.protocol.wishes import WISHES
@@ -31,6 +31,14 @@ _DIRECTIONS: tuple[tuple[str, Any], ...] = (
     ("Birth socket, process to host", birth.FromProcess),
     ("Birth socket, host to process", birth.ToProcess),
 )
+
+_STREAMS: tuple[tuple[str, Any], ...] = (
+    ("Doors, agent to journal", mail.FromAgent),
+    ("Doors, journal to agent", mail.FromJournal),
+    ("Sessions, reader to journal", sessions.FromReader),
+    ("Sessions, journal to reader", sessions.ToReader),
+)
+"""Arrays: their fields stand in the order of the table, after the word."""
 
 _BODIES = ("call", "cast", "reply")
 
@@ -48,7 +56,7 @@ _WORDS = {
 def tables() -> str:
     """All of them as Markdown."""
     parts = [_messages(title, kinds) for title, kinds in _DIRECTIONS]
-    return "\n".join([*parts, *_requests(), _errors(), _limits(), _example()])
+    return "\n".join([*parts, *_requests(), *_streams(), _errors(), _limits(), _example()])
 
 
 def with_tables(text: str) -> str:
@@ -69,6 +77,31 @@ def _messages(title: str, kinds: Any) -> str:
             raise ValueError(f"cannot describe {word!r}: its doc does not tell of the body frame")
         rows += _rows(kind, word, meaning)
     return f"### {title}\n\n" + "\n".join(rows) + "\n"
+
+
+def _streams() -> list[str]:
+    parts, nested = list[str](), dict[type[msgspec.Struct], None]()
+    for title, kinds in _STREAMS:
+        rows = ["| word | field | type | default | meaning |", "| --- | --- | --- | --- | --- |"]
+        for kind in typing.get_args(kinds):
+            rows += _rows(kind, str(kind.__struct_config__.tag), _doc(kind))
+            nested |= dict.fromkeys(_nested(kind))
+        parts.append(f"### {title}\n\n" + "\n".join(rows) + "\n")
+    rows = ["| value | field | type | default | meaning |", "| --- | --- | --- | --- | --- |"]
+    for kind in nested:
+        is_array = kind.__struct_config__.array_like
+        rows += _rows(kind, kind.__name__, f"{'An array' if is_array else 'A map'}. {_doc(kind)}")
+    return [*parts, "### Values in messages of doors\n\n" + "\n".join(rows) + "\n"]
+
+
+def _nested(kind: type[msgspec.Struct]) -> list[type[msgspec.Struct]]:
+    """The structs that its fields have, and those in them."""
+    found = list[type[msgspec.Struct]]()
+    for hint in typing.get_type_hints(kind).values():
+        for one in (hint, *typing.get_args(hint)):
+            if isinstance(one, type) and issubclass(one, msgspec.Struct):
+                found += [one, *_nested(one)]
+    return found
 
 
 def _requests() -> list[str]:
@@ -128,8 +161,12 @@ def _type(hint: Any) -> str:
         return " or ".join(map(_type, arguments))
     if origin is typing.Literal:
         return " or ".join(f'"{one}"' for one in arguments)
-    if origin is list:
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return f"`{hint.__name__}`"
+    if origin is list or (origin is tuple and arguments[1:] == (...,)):
         return f"array of {_type(arguments[0])}"
+    if origin is tuple:
+        return f"array: {', '.join(map(_type, arguments))}"
     if origin is dict:
         return f"map of {_type(arguments[0])} to {_type(arguments[1])}"
     raise ValueError(f"cannot describe the type {hint!r}: give it a word in tables.py")
@@ -140,7 +177,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
         return "required"
     if field.default is msgspec.NODEFAULT:
         return "empty"  # made by a factory: a map or an array
-    if field.default == b"":
+    if field.default in (b"", ()):
         return "empty"
     return "nil" if field.default is None else f"`{json.dumps(field.default)}`"
 

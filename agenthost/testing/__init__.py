@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from agenthost.testing.harness import AgentHarness
+from agenthost.testing.shelf import Killed
 
-__all__ = ["AgentHarness"]
+__all__ = ["AgentHarness", "Killed"]

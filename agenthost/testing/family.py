@@ -12,12 +12,15 @@ from typing import Any
 
 from agenthost.agent import loading
 from agenthost.agent.agent import IGNORE, Agent, Message, create
+from agenthost.agent.attempt import FIRST, Attempt
 from agenthost.agent.blocking import finish
 from agenthost.agent.context import AsyncContext, Context
 from agenthost.errors import AgenthostError, HandlerFailed, StartFailed, UnknownName, UsageError
 from agenthost.protocol import control, wishes
 from agenthost.protocol.codec import pack_body, unpack_body
 from agenthost.testing.kin import AsyncDesk, Desk, HarnessKin
+from agenthost.testing.later import Later
+from agenthost.testing.shelf import Shelf
 
 Answer = Callable[[Any], Any]
 """Gets the body of a call and returns the reply, or raises what the caller is to see. For async agents, also async."""
@@ -31,10 +34,13 @@ def travelled(value: Any) -> Any:
 class Member:
     """One agent. Its methods are run by :meth:`run`, whose value may have to be awaited."""
 
-    def __init__(self, family: Family, kind: type[Agent], spec: dict[str, Any], path: str, incarnation: str) -> None:
+    def __init__(
+        self, family: Family, kind: type[Agent], spec: dict[str, Any], path: str, incarnation: str, shelf: Shelf
+    ) -> None:
         self.family, self.kind, self.spec, self.path, self.incarnation = family, kind, spec, path, incarnation
         self.is_async = loading.is_async(kind)
-        self.agent = create(kind, travelled(spec.get("args") or {}))
+        self.shelf = shelf
+        self.agent = create(kind, travelled(spec.get("args") or {}), shelf)
         self.kin = HarnessKin(self)
         self.deadline: float | None = None
         self._desk = Desk(self.kin)
@@ -42,28 +48,62 @@ class Member:
         self.context: Context | AsyncContext = self._new_context(None)
 
     def run(self, method: Callable[..., Any], deadline: float | None, *arguments: Any) -> Any:
-        """A turn: its tools end with it."""
+        """A turn: its tools end with it. If it fails the state is as it was before."""
+        return self._run(method, deadline, arguments, FIRST)
+
+    def _run(
+        self, method: Callable[..., Any], deadline: float | None, arguments: tuple[Any, ...], attempt: Attempt
+    ) -> Any:
         self.context = self._new_context(deadline)
+        self.context.attempt = attempt
+        self.shelf.begin()
         if self.is_async:
             return self._run_async(method, arguments)
         try:
-            return method(*arguments, self.context)
-        finally:
-            self.context.is_over = True
-            finish(self.kin.end_turn(reaps=False))
+            try:
+                value = method(*arguments, self.context)
+            finally:
+                self.context.is_over = True
+                finish(self.kin.end_turn(reaps=False))
+            self._commit()
+        except BaseException as error:  # as the desks: whatever ends it
+            self.shelf.failed(error)
+            raise
+        return value
 
     async def _run_async(self, method: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         try:
-            value = method(*arguments, self.context)
-            return await value if isinstance(value, Awaitable) else value
-        finally:
-            self.context.is_over = True
-            await self.kin.end_turn(reaps=False)
+            try:
+                value = method(*arguments, self.context)
+                value = await value if isinstance(value, Awaitable) else value
+            finally:
+                self.context.is_over = True
+                await self.kin.end_turn(reaps=False)
+            self._commit()
+        except BaseException as error:  # as above
+            self.shelf.failed(error)
+            raise
+        return value
+
+    def _commit(self) -> None:
+        self.shelf.commit()
+        if self.context.attempt is not FIRST:
+            self.shelf.acknowledge()
 
     def turn(self, body: Any, sender: str, deadline: float | None, kind: Any) -> Any:
         message = Message(travelled(body), sender, self._next_id, kind, deadline)
         self._next_id += 1
-        return self.run(self.agent.handle, deadline, message)
+        attempt = self.shelf.deliver(message) if kind == "send" else FIRST
+        return self._run(self.agent.handle, deadline, (message,), attempt)
+
+    def turn_again(self, message: Message) -> Any:
+        return self._run(self.agent.handle, None, (message,), self.shelf.deliver(message))
+
+    def renew(self) -> None:
+        """A clean process: a new object with what has survived."""
+        boot, _, number = self.incarnation.partition(".")
+        self.incarnation = f"{boot}.{int(number) + 1}"
+        self.agent = create(self.kind, travelled(self.spec.get("args") or {}), self.shelf)
 
     def _new_context(self, deadline: float | None) -> Context | AsyncContext:
         if self.is_async:
@@ -78,6 +118,7 @@ class Family:
         self.answers, self.groups, self.incarnation = answers, groups, incarnation
         self.calls: list[tuple[str, Any]] = []
         self.sent: list[tuple[str, Any]] = []
+        self.later = Later()
         self.stopping = False
         self.members: dict[str, Member] = {}
         self.news: asyncio.Event | None = None
@@ -87,10 +128,12 @@ class Family:
 
     # ---- life
 
-    def add(self, kind: type[Agent], spec: dict[str, Any], path: str, incarnation: str = "") -> Member:
+    def add(
+        self, kind: type[Agent], spec: dict[str, Any], path: str, incarnation: str = "", shelf: Shelf | None = None
+    ) -> Member:
         self._born += 1
         incarnation = incarnation or f"{self.incarnation.partition('.')[0]}.{self._born}"
-        member = self.members[path] = Member(self, kind, spec, path, incarnation)
+        member = self.members[path] = Member(self, kind, spec, path, incarnation, shelf or Shelf())
         return member
 
     def begin(self, owner: str, wish: wishes.Begin) -> tuple[Member, Any]:
@@ -138,7 +181,7 @@ class Family:
         """What its caller sees. With a restart type other than temporary there is a new one at once."""
         self.end(member.path, "exit status 1", well=False)
         if member.spec.get("restart", "temporary") != "temporary":
-            fresh = self.add(member.kind, member.spec, member.path)
+            fresh = self.add(member.kind, member.spec, member.path, shelf=member.shelf)
             self.settle(fresh.run(fresh.agent.on_start, None))
         text = f"{type(error).__name__}: {error}"
         return HandlerFailed(f"cannot get an answer from {member.path}: it raised {text}")

@@ -8,7 +8,15 @@
 
 No process, no socket: calls go to ``answers``, children that the agent starts live in the test's process too. Bodies
 and replies are packed and unpacked as on the wire, so what could not be sent fails here too, and a tuple arrives as a
-list. What a handler raises, the test gets.
+list. What a handler raises, the test gets; the state is then as it was before that turn.
+
+``send`` is durable mail. If its turn fails, ``again`` is the next attempt; ``die_in`` lets the process end in a call::
+
+    clerk.die_in("/pay")
+    with pytest.raises(Killed):
+        clerk.send({"order": 7})
+    with pytest.raises(OutcomeUnknown):
+        clerk.again()
 """
 
 from __future__ import annotations
@@ -20,9 +28,15 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
+import msgspec
+
 from agenthost.agent.agent import IGNORE, Agent
 from agenthost.agent.loading import is_async
+from agenthost.errors import UsageError
+from agenthost.protocol.codec import pack_body
 from agenthost.testing.family import Answer, Family, travelled
+from agenthost.testing.session_log import Entry
+from agenthost.testing.shelf import Shelf
 
 
 class AgentHarness:
@@ -40,8 +54,11 @@ class AgentHarness:
         groups: Mapping[str, list[str]] | None = None,
         path: str = "/test",
         incarnation: str = "1.1",
+        state: Any = None,
+        state_version: int | None = None,
     ) -> None:
-        """``groups``: name to paths, which have their answers in ``answers``."""
+        """``groups``: name to paths, which have their answers in ``answers``. ``state``: what an earlier process has
+        left, as that ``state_version`` had it (the class's own)."""
         self.answers = dict(answers or {})
         self.path, self.incarnation = path, incarnation
         self._family = Family(self.answers, groups or {}, incarnation)
@@ -49,9 +66,15 @@ class AgentHarness:
         """(path, body) of every call that was made."""
         self.sent = self._family.sent
         """(path, body) of every message that was sent."""
+        self.later = self._family.later.delayed
+        """What was sent for later and not cancelled: values with ``path``, ``body``, ``key``, ``due`` (seconds since
+        1970) and ``sender``."""
+        self.schedules = self._family.later.schedules
+        """Periodic messages by the path of who has scheduled them and their name: (cron, path, body)."""
         self._runner = asyncio.Runner() if is_async(kind) else None
-        self._member = self._family.add(kind, {"args": args or {}}, path, incarnation)
-        self.agent = self._member.agent
+        packed = None if state is None else pack_body(state)
+        shelf = Shelf(packed, kind.state_version if state_version is None else state_version)
+        self._member = self._family.add(kind, {"args": args or {}}, path, incarnation, shelf)
         try:
             self.ignored = self._run(self.agent.on_start, None) is IGNORE
         except BaseException:
@@ -65,9 +88,20 @@ class AgentHarness:
         self.close()
 
     @property
+    def agent(self) -> Agent:
+        """Another object after it was killed or has crashed, and tries its message again."""
+        return self._member.agent
+
+    @property
     def state(self) -> dict[str, Any]:
         state: dict[str, Any] = self.agent.state
         return state
+
+    @property
+    def log(self) -> list[Entry]:
+        """Of its session: what ``ctx.emit`` and ``ctx.stream`` have told, in order. Values with ``type``, ``fields``
+        and ``broken``, which is True of a turn that failed."""
+        return self._member.shelf.log.entries
 
     @property
     def children(self) -> list[str]:
@@ -87,8 +121,33 @@ class AgentHarness:
         return travelled(self._turn(body, sender, timeout, "call"))
 
     def send(self, body: Any = None, *, sender: str = "client:0") -> None:
-        """One turn whose reply is dropped."""
+        """One turn of durable mail, its first attempt."""
         self._turn(body, sender, None, "send")
+
+    def again(self) -> None:
+        """The next attempt of the message of ``send`` whose turn has failed, and what is known of those before. After a
+        crash, or ``Killed``, in a new object: its ``on_start`` runs first."""
+        shelf, member = self._member.shelf, self._member
+        if shelf.message is None:
+            raise UsageError("cannot try again: the last message was handled, or there was none", hint="send() one")
+        message = msgspec.structs.replace(shelf.message, attempt=shelf.message.attempt + 1)
+        if shelf.has_crashed:
+            ended = shelf.ended
+            member.renew()
+            self._run(member.agent.on_start, None)
+            shelf.ended, shelf.has_crashed = ended, False
+        self._finish(lambda: member.turn_again(message))
+        self._tell_downs()
+
+    def die_in(self, tool: str) -> None:
+        """The process ends (``Killed``) in the next recorded call of ``tool``, a path, "run" or "popen": it is made,
+        and its outcome is never known."""
+        self._member.shelf.dies_in = tool
+
+    @property
+    def checkpoints(self) -> list[str]:
+        """Names of those that were kept, oldest first."""
+        return list(self._member.shelf.checkpoints)
 
     def end(self, path: str, reason: str, *, well: bool = False) -> None:
         """Let the agent at ``path`` end, a child or one of ``answers``: DOWN for whoever monitors it."""

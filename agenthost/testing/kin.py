@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 from agenthost.agent.asking import Asked
 from agenthost.agent.bell import Bell
 from agenthost.agent.blocking import finish
-from agenthost.agent.context import AsyncContext, Context, Outcome
+from agenthost.agent.context import AsyncContext, Context, Outcome, Tell
+from agenthost.agent.durable import check_in_hand
 from agenthost.agent.kin import Births, Kin, Names
+from agenthost.agent.later import Post, Wish
 from agenthost.agent.monitor import Monitors
+from agenthost.agent.telling import Telling
 from agenthost.errors import AgenthostError, NotRunning, TimedOut
 from agenthost.protocol import control, wishes
 from agenthost.protocol.codec import pack_body
+from agenthost.testing.shelf import Killed, Shelf
 from agenthost.testing.workbench import Workbench
 from agenthost.transport.caller import TOOK, Call, Link
 
@@ -40,10 +44,14 @@ class HarnessKin(Kin):
         self._turn = lambda: member.context
         self._number = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._trouble: Exception | None = None
+        self._trouble: BaseException | None = None
         self._tools = None
         self.bench = Workbench(self.path, self._tool_ended, is_async=member.is_async)
         self.plugs = self.bench
+
+    @property
+    def shelf(self) -> Shelf:
+        return self._member.shelf
 
     # ---- the host's part
 
@@ -191,8 +199,18 @@ class HarnessKin(Kin):
                 self._trouble = trouble
                 self._family.poke()
                 return
+        except Killed as end:
+            self._trouble = end
+            self._family.poke()
+            return
         tell(outcome)
         self._family.poke()
+
+    def later(self, wish: Wish) -> None:
+        if isinstance(wish, Post) and not wish.due_ms:
+            self.post(wish.path, wish.body)
+        else:
+            self._family.later.heed(self._member.path, wish)
 
     def _new_number(self) -> int:
         self._number += 1
@@ -208,14 +226,27 @@ class Desk:
     def ask(self, path: str, body: Any, deadline: float) -> Outcome:
         return self.exchange([(path, body)], deadline)[0]
 
-    def exchange(self, wishes: list[tuple[str, Any]], deadline: float) -> list[Outcome]:
-        return finish(_exchange(self._kin, wishes, deadline))
+    def exchange(self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None) -> list[Outcome]:
+        return finish(_exchange(self._kin, wishes, deadline, tell))
 
     def deliver(self, path: str, body: Any, deadline: float) -> None:
         self._kin.post(path, body)
 
     def post(self, context: Context, path: str, body: Any, deadline: float) -> None:
         self._kin.post(path, body)
+
+    def later(self, context: Context, wish: Wish, deadline: float) -> None:
+        self._kin.later(wish)
+
+    def account(self, context: Any) -> Telling:
+        check_in_hand(not context.is_over)
+        return self._kin.shelf.log.telling
+
+    def keep_checkpoint(self, context: Any, name: str) -> None:
+        self._kin.shelf.keep_checkpoint(name, in_turn=not context.is_over)
+
+    def roll_back(self, context: Context, name: str, deadline: float) -> None:
+        self._kin.shelf.roll_back(name, in_turn=not context.is_over)
 
     def locate(self, path: str, deadline: float) -> str | None:
         return self._kin._family.incarnation_of(path) or None
@@ -234,14 +265,27 @@ class AsyncDesk:
     async def ask(self, path: str, body: Any, deadline: float) -> Outcome:
         return (await self.exchange([(path, body)], deadline))[0]
 
-    async def exchange(self, wishes: list[tuple[str, Any]], deadline: float) -> list[Outcome]:
-        return await _exchange(self._kin, wishes, deadline)
+    async def exchange(self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None) -> list[Outcome]:
+        return await _exchange(self._kin, wishes, deadline, tell)
 
     async def deliver(self, path: str, body: Any, deadline: float) -> None:
         self._kin.post(path, body)
 
     async def post(self, context: AsyncContext, path: str, body: Any, deadline: float) -> None:
         self._kin.post(path, body)
+
+    async def later(self, context: AsyncContext, wish: Wish, deadline: float) -> None:
+        self._kin.later(wish)
+
+    def account(self, context: Any) -> Telling:
+        check_in_hand(not context.is_over)
+        return self._kin.shelf.log.telling
+
+    def keep_checkpoint(self, context: Any, name: str) -> None:
+        self._kin.shelf.keep_checkpoint(name, in_turn=not context.is_over)
+
+    async def roll_back(self, context: AsyncContext, name: str, deadline: float) -> None:
+        self._kin.shelf.roll_back(name, in_turn=not context.is_over)
 
     async def locate(self, path: str, deadline: float) -> str | None:
         return self._kin._family.incarnation_of(path) or None
@@ -253,9 +297,16 @@ class AsyncDesk:
         return self._kin
 
 
-async def _exchange(kin: HarnessKin, wishes: list[tuple[str, Any]], deadline: float) -> list[Outcome]:
+async def _exchange(
+    kin: HarnessKin, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None
+) -> list[Outcome]:
     calls = [kin.call(path, body, deadline) for path, body in wishes]
-    return [await kin.outcome(call, deadline) for call in calls]
+    outcomes = []
+    for nth, call in enumerate(calls):
+        outcomes.append(await kin.outcome(call, deadline))
+        if tell is not None:
+            tell(nth, outcomes[-1], True)
+    return outcomes
 
 
 async def _then(first: Awaitable[Any], rest: Callable[[Any], Any]) -> Any:

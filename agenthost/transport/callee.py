@@ -25,6 +25,8 @@ MAX_PEERS = 8_192
 """ZeroMQ does not say that a peer has gone; beyond this number the longest silent ones are forgotten."""
 
 
+_ASLEEP = encode(data.Asleep())
+
 WAITING, IN_HAND, DROPPED = range(3)
 """States of a turn."""
 
@@ -73,6 +75,7 @@ class Callee:
         self._queue: deque[Turn] = deque()
         self._queued = 0
         self._queued_bytes = 0
+        self._is_asleep = False
 
     @property
     def queued(self) -> int:
@@ -94,6 +97,9 @@ class Callee:
             message = read_from_caller(frames[1] if len(frames) > 1 else b"")
         except ProtocolError as error:
             self._refuse(routing_id, str(error))
+            return
+        if self._is_asleep:
+            self.out.append([routing_id, _ASLEEP])
             return
         peer = self._peers.get(routing_id)
         kind = type(message)
@@ -148,6 +154,11 @@ class Callee:
         self._queue.clear()
         self._queued = self._queued_bytes = 0
         return lost
+
+    def fall_asleep(self) -> None:
+        """Let nothing in any more, and tell each peer so. Nothing may wait, or be in hand. Fills ``out``."""
+        self.closing, self._is_asleep = "it has fallen asleep", True
+        self.out.extend([routing_id, _ASLEEP] for routing_id in self._peers)
 
     # ---- what the messages do
 

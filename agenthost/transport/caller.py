@@ -202,6 +202,25 @@ class Caller:
         words = f"cannot get an answer from {path}: it has ended ({reason})"
         self._end(link, lambda: Down(words, path=path, incarnation=inc, reason=reason))
 
+    def fell_asleep(self, link: Link, *, all_told: bool) -> None:
+        """The callee has ended, and will be there again: what it has not begun is asked of its next incarnation.
+        ``all_told``: its last word was heard, so that is whatever has no outcome. Without it, what was sent and not
+        answered may have been begun, and fails."""
+        path, inc = link.path, link.inc
+        again = [call for call in link.open.values() if call.outcome is None] if all_told else []
+        again += [call for call in link.waiting if call.outcome is None]
+        for call in again:
+            link.open.pop(call.id, None)
+        link.waiting.clear()
+        words = f"cannot get an answer from {path}: it has fallen asleep, and what it said last was lost"
+        self._end(link, lambda: Down(words, path=path, incarnation=inc, reason="fell asleep"))
+        if again:
+            next_link = self._links.get(path) or self._begin(path)
+            for call in again:
+                call.link, call.is_had = next_link, False
+                next_link.waiting.append(call)
+                next_link.last_id = max(next_link.last_id, call.id)
+
     def receive(self, link: Link, frames: list[bytes], now: float) -> None:
         """One message of the callee."""
         try:
@@ -231,6 +250,10 @@ class Caller:
                 link.state = OPEN
                 link.credit = message.credit  # type: ignore[union-attr]
                 self._close_if_held_up(link)
+        elif kind is data.Asleep:
+            if link.state is not ENDED:
+                self.fell_asleep(link, all_told=True)
+            return
         elif link.state is not ENDED:
             why = message.why  # type: ignore[union-attr]
             words = f"cannot talk to {link.path}: it closed the connection: {why}"

@@ -10,6 +10,7 @@ cost 0.5 us instead of 4 (measured, pyzmq 27.3).
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ _NOW, _MORE_NOW, _RCVMORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE), in
 _BACKLOG = 4096
 _LINGER_MS = 1000
 """How long a closed door still delivers its last answers."""
+_LAST_WORD_S = 1.0
 
 
 def check_size(body: bytes) -> bytes:
@@ -224,14 +226,33 @@ class Links:
                 self.undrained.discard(link)
         return heard
 
-    def down(self, path: str, inc: str, reason: str, now: float) -> None:
-        """An incarnation has ended. What it said before counts: it is heard first."""
+    def down(self, path: str, inc: str, reason: str, now: float, *, asleep: bool = False) -> None:
+        """An incarnation has ended. What it said before counts: it is heard first. Of one that has fallen ``asleep``
+        that is its last word, which lies in the socket already, but for a peer that had not read for long."""
         link = self.caller.link_to(path, inc)
         if link is not None:
+            if link not in self._plugs:
+                self.flush()  # Found was heard in the same breath, and its socket is not open yet
             self.pump(link, now)
-            if link in self._plugs:
+            if asleep and link in self._plugs:
+                self._await_last_word(link)
+                if link in self._plugs:
+                    self.caller.fell_asleep(link, all_told=False)
+                    self.flush()
+            elif link in self._plugs:
                 self.caller.down(link, reason)
                 self.flush()
+
+    def _await_last_word(self, link: Link) -> None:
+        """For as long as it takes libzmq's own thread to read it."""
+        deadline = time.monotonic() + _LAST_WORD_S
+        while any(call.outcome is None for call in link.open.values()):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or not self._plugs[link].socket.poll(int(left_s * 1000) + 1):
+                return
+            self.pump(link, time.monotonic())
+            if link not in self._plugs:
+                return
 
     def socket(self, link: Link) -> zmq.Socket[bytes] | None:
         plug = self._plugs.get(link)

@@ -3,6 +3,7 @@
 A host named ``team`` of user 1000, by default::
 
     $XDG_RUNTIME_DIR/agenthost/team/1000/control    the router's socket for uid 1000
+                                         sessions   where that uid follows sessions: the journal's
                                          d-7.12     data socket of incarnation 7.12
     ~/.local/state/agenthost/team/                  lock, boot, births, journal.db, logs/
 
@@ -80,6 +81,9 @@ class Places:
     def control_socket(self, uid: int) -> Path:
         return self.data_folder(uid) / _CONTROL
 
+    def sessions_socket(self, uid: int) -> Path:
+        return self.data_folder(uid) / "sessions"
+
     def control_endpoint(self, uid: int) -> str:
         return f"ipc://{self.control_socket(uid)}"
 
@@ -142,6 +146,11 @@ def state_root(uid: int, environ: Mapping[str, str]) -> Path:
                 f"cannot find a place for the state of uid {uid}: it has no home", hint="set AGENTHOST_STATE_DIR"
             ) from None
     return Path(home) / ".local" / "state" / "agenthost"
+
+
+def chat_history(uid: int, environ: Mapping[str, str]) -> Path:
+    """What ``uid`` has typed in ``agenthost chat``."""
+    return state_root(uid, environ) / ".chat-history"
 
 
 def running_hosts(uid: int | None = None, environ: Mapping[str, str] | None = None) -> list[RunningHost]:

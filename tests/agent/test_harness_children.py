@@ -30,8 +30,8 @@ class Lead(Agent):
             return scope.gather([(child, number) for number, child in enumerate(children)])
 
     def keeps(self, ctx: Any) -> Any:
-        self.state["child"] = ctx.start(Clerk, name="kept", args={"a": 1}, restart="permanent")
-        return self.state["child"].call(["echo", 1])
+        self.child = ctx.start(Clerk, name="kept", args={"a": 1}, restart="permanent")
+        return self.child.call(["echo", 1])
 
     def crashes(self, ctx: Any) -> Any:
         with ctx.scope() as scope:
@@ -67,8 +67,8 @@ class Lead(Agent):
             scope.start(Echo)
 
     def watches(self, ctx: Any) -> Any:
-        self.state["monitor"] = ctx.monitor("/search")
-        return self.state["monitor"].ended is None
+        self.monitor = ctx.monitor("/search")
+        return self.monitor.ended is None
 
     def looks(self, ctx: Any) -> Any:
         return ctx.monitor("/nowhere").wait().reason
@@ -131,9 +131,9 @@ def test_a_child_may_be_kept_and_restarted() -> None:
         assert lead.call("keeps") == 1
         assert lead.children == ["/test/kept"]
         with pytest.raises(HandlerFailed, match="wrong number"):
-            lead.state["child"].call(["raise"])
+            lead.agent.child.call(["raise"])
         assert lead.children == ["/test/kept"]
-        assert lead.state["child"].call(["turns"]) == 1  # a clean one
+        assert lead.agent.child.call(["turns"]) == 1  # a clean one
         lead.stop()
         assert lead.children == []
 

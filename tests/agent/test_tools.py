@@ -24,18 +24,18 @@ class Sync(Agent):
     """What a turn does is a function of (ctx) or (agent, ctx) that the test sets."""
 
     def handle(self, message: Any, ctx: Any) -> Any:
-        self.state["result"] = self.state["deed"](ctx)
+        self.result = self.deed(ctx)
 
 
 class Async(Agent):
     async def handle(self, message: Any, ctx: Any) -> Any:
-        self.state["result"] = await self.state["deed"](ctx)
+        self.result = await self.deed(ctx)
 
 
 def turn(agent: AgentHarness, deed: Callable[[Any], Any], **how: Any) -> Any:
-    agent.state["deed"] = deed
+    vars(agent.agent)["deed"] = deed
     agent.call(**how)
-    return agent.state.pop("result")
+    return vars(agent.agent).pop("result")
 
 
 def run(agent: AgentHarness, *argv: str, **how: Any) -> Ran:
@@ -259,15 +259,15 @@ def test_a_context_whose_turn_is_over_runs_nothing_any_more(agent: AgentHarness)
 
 def test_a_kept_tool_serves_several_turns_and_ends_with_the_agent() -> None:
     def ask(ctx: Any) -> Any:
-        tool = made.state.setdefault("server", None) or ctx.popen(["cat"], keep=True, name="server")
-        made.state["server"] = tool
+        tool = vars(made.agent).get("server") or ctx.popen(["cat"], keep=True, name="server")
+        vars(made.agent)["server"] = tool
         tool.stdin.write(b"ping\n")
         tool.stdin.flush()
         return tool.stdout.readline()
 
     with AgentHarness(Sync) as made:
         assert [turn(made, ask) for _ in range(3)] == [b"ping\n"] * 3
-        tool = made.state["server"]
+        tool = vars(made.agent)["server"]
         assert tool.path == "/test/server" and tool.poll() is None
     assert tool.poll() == -9
     tool.close()

@@ -79,6 +79,27 @@ def test_what_cannot_be_called_says_why(host: Running, words: list[str], status:
         assert done.status == status
 
 
+def test_words_that_can_name_or_carry_nothing_are_refused_in_one_line(host: Running) -> None:
+    cases: list[tuple[list[str | bytes], int, str]] = [
+        (["call", "echo", "[" * 5000], 2, "cannot read the message as JSON: it is nested too deep"),
+        (["send", "echo", "1" + "0" * 30], 2, "cannot send body of type int"),
+        (["send", "echo", '"\\ud800"'], 2, "cannot send body of type str"),
+        (["call", b"/\xff"], 2, "cannot reach '/\\udcff': 'utf-8' codec can't encode"),
+        (["send", b"/\xff"], 2, "cannot ask for send: 'utf-8' codec can't encode"),
+        (["tail", b"/\xff"], 2, "cannot ask for session: 'utf-8' codec can't encode"),
+        (["tail", "echo", "--from", "9" * 30], 2, "cannot read /echo after entry 99"),
+        (["tail", "ehco"], 4, "there is no /ehco; did you mean /echo?"),
+        (["tail", "/"], 4, "cannot follow /: it is a supervisor; name one of its agents"),
+        (["dead-letters", "show", "9" * 30], 2, "cannot ask for letter: can't serialize ints"),
+        (["dead-letters", "drop", "9" * 30], 2, "cannot ask for drop: can't serialize ints"),
+        (["sessions", "ls", "-n", "9" * 30], 0, ""),
+    ]
+    for words, status, error in cases:
+        done = agenthost(*words)
+        assert (done.status, len(done.err.splitlines())) == (status, 1 if status else 0), done
+        assert error in done.err
+
+
 def test_what_is_stopped_is_not_running(host: Running) -> None:
     agenthost("stop", "echo")
     done = agenthost("call", "echo", "1")

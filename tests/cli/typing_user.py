@@ -123,6 +123,8 @@ class Screen:
                 return False
             raise
         self.text += data.decode("utf-8", "backslashreplace")
+        for _ in range(data.count(b"\x1b[6n")):  # "where is the cursor?": every terminal answers (ECMA-48, CPR)
+            os.write(self._master, b"\x1b[1;1R")
         return bool(data)
 
 

@@ -48,6 +48,24 @@ def test_what_the_host_refuses_is_raised_as_its_kind(host: FakeHost) -> None:
         assert client.request("echo", {"still": "here"}) == {"still": "here"}
 
 
+def test_what_no_host_would_take_is_refused_here_and_the_next_request_goes_on(host: FakeHost) -> None:
+    with Client(host.endpoint) as client:
+        for args, why in (
+            ({"a": 1 << 70}, "ints"),
+            ({"a": "\udcff"}, "utf-8"),
+            ({"a": b"x" * 300_000}, "at most 262144"),
+        ):
+            with pytest.raises(UsageError, match=why):
+                client.request("echo", args)
+            with pytest.raises(UsageError, match=why):
+                list(client.request_each("echo", [args]))
+        with pytest.raises(UsageError, match=r"cannot reach '/.udcff'"):
+            client.call("/\udcff")
+        with pytest.raises(UsageError, match=r"after entry 1\.5"):
+            list(client.session("/a").events(1.5))  # type: ignore[arg-type]
+        assert client.request("echo", {"still": "here"}) == {"still": "here"}
+
+
 def test_a_stream_yields_results_as_they_come(host: FakeHost) -> None:
     with Client(host.endpoint) as client:
         assert list(client.stream("count", {"to": 100})) == list(range(100))

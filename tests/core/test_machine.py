@@ -46,6 +46,7 @@ def workers(draw: Any, name: str, mode: AutoShutdown) -> WorkerSpec:
         name, restart, draw(shutdowns), draw(some.sampled_from([None, 5.0])), draw(backoffs),
         significant=may_matter and draw(some.booleans()),
         intensity=draw(some.sampled_from([None, None, 0, 2])),
+        hibernate_s=draw(some.sampled_from([None, 1.0, 10.0])),
     )  # fmt: skip
 
 
@@ -59,7 +60,8 @@ def trees(draw: Any, name: str = "root", depth: int = 0) -> SupervisorSpec:
         "backoff": draw(backoffs),
     }
     if depth and draw(some.integers(0, 3)) == 0:
-        return SupervisorSpec(name, template=draw(workers("any", AutoShutdown.NEVER)), **options)
+        live = draw(some.sampled_from([None, 1, 2]))
+        return SupervisorSpec(name, template=draw(workers("any", AutoShutdown.NEVER)), live=live, **options)
     mode = draw(some.sampled_from(AutoShutdown))
     children: list[ChildSpec] = []
     for number in range(draw(some.integers(0, 4 if depth else 5))):
@@ -89,6 +91,7 @@ class Core(RuleBasedStateMachine):
                 self.world.stubborn.add(path)
             if data.draw(some.booleans()):
                 self.world.lost.add(path)
+            self.sleeps_as(path, data)
         self.commands = 0
         self.world.boot()
 
@@ -122,6 +125,41 @@ class Core(RuleBasedStateMachine):
     def an_agent_comes_back_from_a_turn(self, data: some.DataObject, in_turn: bool) -> None:
         process = self.some_process(data)
         self.world.tell(on.TurnEnded(process.path, process.n, in_turn, "its turn of 3 s" if in_turn else ""))
+
+    def sleeps_as(self, path: str, data: some.DataObject) -> None:
+        """What it answers when it is asked to sleep: that it does, that it has got something, or nothing for now."""
+        kind = data.draw(some.sampled_from([None, None, self.world.awake, self.world.mute]))
+        if kind is not None:
+            kind.add(path)
+
+    @precondition(lambda self: self.world.processes)
+    @rule(data=some.data(), for_s=some.sampled_from([0.0, 0.25, 1.0, 10.0, 100.0]))
+    def an_agent_has_nothing_to_do(self, data: some.DataObject, for_s: float) -> None:
+        process = self.some_process(data)
+        self.world.tell(on.Idle(process.path, process.n, for_s))
+
+    @precondition(lambda self: self.world.processes)
+    @rule(data=some.data())
+    def an_agent_has_something_to_do_again(self, data: some.DataObject) -> None:
+        process = self.some_process(data)
+        self.world.tell(on.Stirred(process.path, process.n))
+
+    @precondition(lambda self: self.world.processes)
+    @rule(data=some.data())
+    def an_agent_says_that_it_falls_asleep(self, data: some.DataObject) -> None:
+        process = self.some_process(data)
+        self.world.tell(on.FallsAsleep(process.path, process.n))
+
+    @precondition(lambda self: self.world.ended is None)
+    @rule(data=some.data(), name=some.sampled_from(["", "", "/x", "/y", "/z"]))
+    def somebody_wants_something(self, data: some.DataObject, name: str) -> None:
+        self.commands += 1
+        path = data.draw(some.sampled_from(self.paths)).rstrip("/") + name
+        self.world.behave.setdefault(path, data.draw(some.lists(some.sampled_from(BEHAVIOURS), max_size=3)))
+        self.sleeps_as(path, data)
+        self.world.wake(path or "/")
+        if path and path not in self.paths:
+            self.paths.append(path)
 
     @rule(data=some.data(), n=some.integers(0, 50), reason=some.sampled_from(REASONS))
     def news_of_an_old_incarnation_arrives(self, data: some.DataObject, n: int, reason: Reason) -> None:

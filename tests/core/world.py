@@ -15,7 +15,7 @@ from agenthost.core import events as on
 from agenthost.core.reason import Reason
 from agenthost.core.spec import ChildSpec, SupervisorSpec
 from agenthost.core.step import step
-from agenthost.core.tree import State, Worker
+from agenthost.core.tree import State, Supervisor, Worker
 
 CRASH = Reason("exit", 1)
 NORMAL = Reason("normal")
@@ -69,6 +69,10 @@ class World:
     """Paths whose turn goes on when it is interrupted, until the test ends it; others have none in hand."""
     undead: set[str] = field(default_factory=set)
     """Paths whose cell does not empty."""
+    awake: set[str] = field(default_factory=set)
+    """Paths that have got something to do when they are asked to sleep."""
+    mute: set[str] = field(default_factory=set)
+    """Paths that do not answer that; the test does. Others fall asleep at once."""
 
     def __post_init__(self) -> None:
         self.state = State(self.spec, seed=self.seed)
@@ -80,6 +84,8 @@ class World:
         self.answers: dict[int, do.Answer] = {}
         self.records: list[do.Record] = []
         self.adopted: list[str] = []
+        self.kept: set[str] = set()
+        """What the host is to start again after its own restart."""
         self.ended: Reason | None = None
         self._inbox: list[on.Event] = []
         self._busy = False
@@ -102,6 +108,21 @@ class World:
     def add(self, parent: str, name: str, spec: ChildSpec | None = None) -> do.Answer | None:
         op = next(self._ops)
         self.tell(on.Add(op, parent, name, spec, "a test"))
+        return self.answers.get(op)
+
+    def idle(self, path: str, for_s: float = 0.0) -> None:
+        self.tell(on.Idle(path, self.process(path).n, for_s))
+
+    def stirs(self, path: str) -> None:
+        self.tell(on.Stirred(path, self.process(path).n))
+
+    def falls_asleep(self, path: str) -> None:
+        """It has said that it will; it ends when ``end`` is called."""
+        self.tell(on.FallsAsleep(path, self.process(path).n))
+
+    def wake(self, path: str) -> do.Answer | None:
+        op = next(self._ops)
+        self.tell(on.Wake(op, path, "a test"))
         return self.answers.get(op)
 
     def delete(self, path: str) -> do.Answer | None:
@@ -191,6 +212,15 @@ class World:
             if isinstance(node, Worker) and node.frozen_at is not None:
                 assert self.processes[node.n].frozen and node.life in ("starting", "ready")
                 assert not [name for name in self.timers if name.endswith(f"|{node.n}|{node.path}")]
+            if isinstance(node, Worker) and node.life == "asleep":
+                assert not [name for name in self.timers if name.endswith(f"|{node.path}")]
+                assert not node.ops, f"{node.path} sleeps and {node.ops} wait for it"
+            if isinstance(node, Worker) and not node.alive:
+                assert not node.dozing and not node.sleeping
+            if isinstance(node, Supervisor):
+                alive = {name for name, child in node.children.items() if child.alive}
+                assert node.leaving <= alive and set(node.idle) <= alive
+                assert not node.waking or node.path in self.state.crowded
             if isinstance(node, Worker) and node.alive and not node.is_emptied:
                 assert node.n in self.processes, f"{node.path} is {node.life} and has no process"
 
@@ -234,6 +264,14 @@ class World:
                 assert not self.processes[n].frozen, f"{path} is frozen and was interrupted"
                 if path not in self.lost:
                     self.tell(on.TurnEnded(path, n, in_turn=False))
+            case do.Sleep(path=path, n=n):
+                self.log.append(("sleep", path))
+                assert not self.processes[n].frozen, f"{path} is frozen and was asked to sleep"
+                if path in self.awake:
+                    self.tell(on.Stirred(path, n))
+                elif path not in self.mute:
+                    self.tell(on.FallsAsleep(path, n))
+                    self.end(self.processes[n], NORMAL)
             case do.Freeze(path=path, n=n) | do.Thaw(path=path, n=n):
                 self.log.append((type(effect).__name__.lower(), path))
                 self.processes[n].frozen = isinstance(effect, do.Freeze)
@@ -247,6 +285,8 @@ class World:
             case do.Answer(op=op):
                 assert op not in self.answers, f"command {op} was answered twice"
                 self.answers[op] = effect
+            case do.Keep(path=path, kept=kept):
+                (self.kept.add if kept else self.kept.discard)(path)
             case do.Record():
                 self.records.append(effect)
             case do.Ended(reason=reason):

@@ -49,7 +49,7 @@ class Poster(Agent):
                 os.kill(os.getpid(), signal.SIGKILL)
             raise ValueError("crashed as told")
         del self.state["lost"]
-        self.state["crashed"] = [message.attempt, ctx.attempt]
+        self.state["crashed"] = [message.attempt, ctx.attempt.number]
 
     def do_refuse(self, body: Any, message: Message, ctx: Context) -> Any:
         self.state["lost"] = True

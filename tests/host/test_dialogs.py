@@ -22,6 +22,7 @@ from agenthost.host.dialogs import Dialogs
 from agenthost.host.doors import Doors
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.monitors import Monitors
+from agenthost.host.sleepers import Sleepers
 from agenthost.host.wishes import Wishes
 from agenthost.protocol import control as say
 from agenthost.protocol.codec import encode, read_from_host
@@ -44,6 +45,10 @@ class Told:
         return [message for whom, message in self.frames if whom == peer and isinstance(message, kind)]
 
 
+async def _never(path: str) -> bool:
+    return False
+
+
 class Side:
     """Dialogs with one agent, /a, that is up by its birth socket."""
 
@@ -58,6 +63,7 @@ class Side:
             return self.it if path == "/a" else None
 
         wishes = Wishes(state=self.state, folder="/", present=present, send=lambda peer, frame: None, tell=self.tell)
+        sleepers = Sleepers(state=self.state, tell=self.tell, is_removed=_never, still_waits=lambda path: False)
         self.dialogs = Dialogs(
             state=self.state,
             present=present,
@@ -65,6 +71,7 @@ class Side:
             on_request=lambda peer, uid, request: None,
             wishes=wishes,
             doors=Doors(Places("side")),
+            sleepers=sleepers,
             tell=self.tell,
         )
         self.dialogs.router = self.told  # type: ignore[assignment]

@@ -13,11 +13,15 @@ from typing import Any
 import msgpack
 import pytest
 
+from agenthost.errors import JournalUnavailable
+from agenthost.journal import called as journal_called
 from agenthost.journal import ops, words
 from agenthost.journal.answers import Accepted, Answer
-from agenthost.journal.clerk import Clerk, Party
+from agenthost.journal.clerk import Clerk
+from agenthost.journal.memory.reading import MemoryReader
 from agenthost.journal.memory.store import MemoryStore
 from agenthost.journal.orders import Orders
+from agenthost.journal.party import Party
 from agenthost.journal.words import Terms
 from agenthost.journal.writer import Writer
 from agenthost.protocol import mail as say
@@ -88,6 +92,74 @@ def packed(value: Any) -> bytes:
     return msgpack.packb(value)  # type: ignore[no-any-return]
 
 
+def called(key: str, attempt: int = 1, **more: Any) -> say.Called:
+    return say.Called(key, "/tools/pay", attempt, 0, packed({"order": 7}), **more)
+
+
+def test_what_an_attempt_has_begun_is_told_to_the_next() -> None:
+    office = Office()
+    first = office.own("/a", 1)
+    office.send("/a", packed("x"))
+    mail = office.ask(first, say.Take(1)).mail
+    begun = say.Intend(2, mail.message, (called("one"), called("two", idempotent=True)))
+    assert office.ask(first, begun) == say.Done(2)
+    assert office.ask(first, begun) == say.Done(2), "said again after the end of a journal"
+    assert office.ask(first, say.Conclude(3, mail.message, "two", b"paid")) == say.Done(3)
+    assert office.ask(first, say.Conclude(4, mail.message, "nobody", b"paid")) == say.Done(4)
+    office.disown("/a", 1, "killed by SIGKILL")
+    office.pass_time(10)
+    second = office.own("/a", 2)
+    assert office.ask(second, say.Take(1)).mail.attempt == 2
+    told = office.ask(second, say.Recall(2, mail.message))
+    assert [(one.key, one.attempt, one.idempotent, one.outcome) for one in told.calls] == [
+        ("one", 1, False, b""),
+        ("two", 1, True, b"paid"),
+    ]
+    assert (told.calls[0].tool, told.calls[0].arguments) == ("/tools/pay", packed({"order": 7}))
+    assert (told.more, told.why) == (False, "killed by SIGKILL")
+    assert len(office.ask(second, say.Recall(3, mail.message, 1)).calls) == 1
+    late = office.ask(first, say.Intend(9, mail.message, (called("late"),)))
+    assert isinstance(late, say.Refused) and late.code == say.STALE
+    assert office.ask(second, say.Intend(4, mail.message, (called("one", 2),))) == say.Done(4)
+    assert office.ask(second, say.Conclude(5, mail.message, "one", b"again")) == say.Done(5)
+    told = office.ask(second, say.Recall(6, mail.message))
+    assert [(one.key, one.attempt, one.outcome) for one in told.calls] == [
+        ("one", 1, b""),
+        ("two", 1, b"paid"),
+        ("one", 2, b"again"),
+    ]
+    assert isinstance(office.ask(second, say.Commit(7, mail.message, 2)), say.Leased)
+    assert office.ask(second, say.Recall(8, mail.message)).calls == ()
+
+
+def test_long_outcomes_are_told_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_called, "PAGE_BYTES", 1000)
+    office = Office()
+    party = office.own("/a", 1)
+    keys = [f"key {number}" for number in range(7)]
+    for number, key in enumerate(keys):
+        assert office.ask(party, say.Intend(1, 5, (called(key),))) == say.Done(1)
+        office.ask(party, say.Conclude(2, 5, key, bytes(3000 if number == 3 else 300)))
+    found, more = list[str](), True
+    pages = 0
+    while more:
+        page = office.ask(party, say.Recall(3, 5, len(found)))
+        found, more, pages = found + [one.key for one in page.calls], page.more, pages + 1
+    assert found == keys and pages > 2
+
+
+def test_a_state_is_told_with_its_version_and_a_checkpoint_by_its_name() -> None:
+    office = Office()
+    party = office.own("/a", 1)
+    assert office.ask(party, say.Load(1)) == say.State(1)
+    office.ask(party, say.Commit(2, state=packed({}), state_version=1, checkpoint="before"))
+    office.ask(party, say.Commit(3, state=packed({"n": 1}), state_version=2))
+    assert office.ask(party, say.Load(4)) == say.State(4, packed({"n": 1}), 2)
+    assert office.ask(party, say.Load(5, checkpoint="before")) == say.State(5, packed({}), 1)
+    refused = office.ask(party, say.Load(6, checkpoint="after"))
+    assert isinstance(refused, say.Refused) and refused.code == "unknown_name" and refused.hint == "it has before"
+
+
 def test_a_stale_incarnation_can_write_and_take_nothing() -> None:
     office = Office()
     old = office.own("/a", 1)
@@ -148,7 +220,7 @@ def test_the_host_hears_once_of_mail_without_a_door_and_again_after_one() -> Non
 def test_the_host_hears_of_mail_again_after_the_end_of_one_whose_door_had_closed() -> None:
     office = Office()
     party = office.own("/a", 1)
-    office.clerk.lost(party)  # it is about to end, and the host does not know
+    office.clerk.there.lost(party)  # it is about to end, and the host does not know
     office.send("/a", packed("x"))
     assert words.Waits("/a") in office.told
     office.told.clear()
@@ -321,3 +393,78 @@ class BadStore(MemoryStore):
 def test_the_checker_finds_what_a_bad_store_has_done(fault: str) -> None:
     assert relayed(BadStore("none"), 1, 60) == []
     assert relayed(BadStore(fault), 1, 60) != []
+
+
+def test_an_attempt_is_told_nothing_of_mail_that_is_not_its_own() -> None:
+    office = Office()
+    first, other = office.own("/a", 1), office.own("/b", 2)
+    office.send("/a", packed("x"))
+    mail = office.ask(first, say.Take(1)).mail
+    office.ask(first, say.Fail(2, mail.message, 1, "the password is 1234"))
+    assert office.ask(other, say.Recall(1, mail.message)).why == ""
+
+
+def test_a_disk_that_fails_as_something_is_due_does_not_stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office()
+    party = office.own("/a", 1)
+    for number, due_ms in ((1, 500), (2, 5000)):
+        office.host(words.Send(number, "client:0", "/a", packed(number), "", TERMS, office.now_ms + due_ms))
+
+    def fails(reader: Any) -> int:
+        raise JournalUnavailable("cannot read: the disk fails")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryReader, "next_due_ms", fails)
+        with pytest.raises(JournalUnavailable):
+            office.pass_time(600)
+    taken = [office.ask(party, say.Take(1)).mail]
+    office.ask(party, say.Commit(2, taken[0].message, 1))
+    while office.clerk.next_tick_ms():
+        office.pass_time(max(1, office.clerk.next_tick_ms() - office.now_ms))
+    taken.append(office.ask(party, say.Take(3)).mail)
+    assert [msgpack.unpackb(mail.body) for mail in taken] == [1, 2]
+
+
+def test_what_an_operator_changes_is_not_written_over_by_a_turn_that_knew_what_was_before() -> None:
+    office = Office()
+    party = office.own("/a", 1)
+    office.ask(party, say.Commit(1, state=packed("good"), checkpoint="good"))
+    office.ask(party, say.Commit(2, state=packed("bad")))
+    office.orders.hear(words.Ask(500, "rollback", {"path": "/a", "checkpoint": "good"}), office.now_ms)
+    late = office.ask(party, say.Commit(3, state=packed("worse")))
+    assert isinstance(late, say.Refused) and late.code == say.STALE
+    state = office.clerk.reader().state("/a")
+    assert state is not None and state.state == packed("good")
+
+
+def test_a_change_that_is_refused_costs_nobody_his_turn() -> None:
+    office = Office()
+    party = office.own("/a", 1)
+    office.ask(party, say.Commit(1, state=packed("good")))
+    office.host(words.Ask(500, "rollback", {"path": "/a", "checkpoint": "none"}))
+    assert isinstance(office.ask(party, say.Commit(2, state=packed("better"))), say.Leased)
+
+
+def test_a_disk_that_fails_as_an_answer_is_put_together_leaves_nobody_without_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    office = Office()
+    first = office.own("/a", 1)
+    office.send("/a", packed("x"))
+    mail = office.ask(first, say.Take(1)).mail
+    office.ask(first, say.Fail(2, mail.message, 1, "it broke"))
+    office.pass_time(10)
+
+    def fails(*args: Any) -> Any:
+        raise JournalUnavailable("cannot read: the disk fails")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryReader, "history", fails)
+        taken = office.ask(first, say.Take(3))
+        assert isinstance(taken, say.Refused) and taken.code == "journal_unavailable"
+        assert isinstance(office.ask(first, say.Fail(4, mail.message, 2, "it broke")), say.Refused)
+        office.clerk.hear(first, say.Commit(5, state=packed("true"), take=True), office.now_ms)
+        office.commit()
+        assert set(map(type, first.out)) == {say.Waiting, say.Leased}
+        first.out.clear()
+    assert office.ask(first, say.Take(6)).mail.attempt == 2

@@ -135,8 +135,11 @@ def test_a_lease_does_not_end_by_the_clock(desk: Desk) -> None:
     desk.now_ms = mail.until_ms + 1
     assert [late.id for late in desk.read.overdue(desk.now_ms)] == [mail.id]
     assert desk.leased() == mail
+    assert desk.read.holders() == ("/a",)
+    assert desk.read.holders("/a") == ()
     desk.commits(mail)
     assert desk.read.overdue(desk.now_ms) == ()
+    assert desk.read.holders() == ()
 
 
 def test_a_holder_may_ask_for_more_time(desk: Desk) -> None:

@@ -21,7 +21,7 @@ from agenthost.journal.sqlite.store import SqliteStore
 from agenthost.journal.values import Entry, Mail
 
 paths = st.sampled_from(["/a", "/b", "/p/c"])
-senders = st.sampled_from(["/s", "/t"])
+senders = st.sampled_from(["/s", "/t", "/a"])
 sessions = st.sampled_from(["", "", "x", "y"])
 names = st.sampled_from(["c1", "c2"])
 soon = st.integers(0, 30)
@@ -37,6 +37,7 @@ sends = st.builds(
     due_ms=st.one_of(st.just(0), st.integers(0, 200)),
     limit=st.integers(0, 4),
     when_full=st.sampled_from(["refuse", "drop_oldest", "spill"]),
+    by_clock=st.booleans(),
 )
 
 
@@ -92,15 +93,26 @@ class Twins(RuleBasedStateMachine):
     @rule(data=st.data(), wait_ms=soon)
     def settle(self, data: st.DataObject, wait_ms: int) -> None:
         mail = self._some_mail(data)
-        kind = data.draw(st.sampled_from([ops.Release, ops.Park, ops.DeadLetter, ops.BackOff]))
+        kind = data.draw(st.sampled_from([ops.Release, ops.Park, ops.DeadLetter, ops.BackOff, ops.Move]))
+        mark = ops.Mark("crash", "retry", b"x")
         if kind is ops.BackOff:
-            self._both(ops.BackOff(mail.id, mail.attempt, self.now_ms + 1 + wait_ms, "why"))
+            self._both(ops.BackOff(mail.id, mail.attempt, self.now_ms + 1 + wait_ms, "why", mark))
+        elif kind is ops.Park:
+            self._both(ops.Park(mail.id, mail.attempt, "why", data.draw(st.sampled_from([0, self.now_ms + wait_ms]))))
+        elif kind is ops.Move:
+            self._both(ops.Move(mail.id, mail.attempt, data.draw(paths), "why", mark))
         else:
             self._both(kind(mail.id, mail.attempt, "why"))
 
     @rule(message=st.integers(1, 30), drop=st.booleans())
     def requeue_or_drop(self, message: int, drop: bool) -> None:
         self._both(ops.Drop(message) if drop else ops.Requeue(message))
+
+    @rule(data=st.data())
+    def resume(self, data: st.DataObject) -> None:
+        parked = self.read.parked()
+        number = data.draw(st.sampled_from([one.id for one in parked])) if parked else 1
+        self._both(ops.Resume(number, "yes", ops.Mark(remedy=b"y")))
 
     @rule(path=paths)
     def strand(self, path: str) -> None:
@@ -116,6 +128,14 @@ class Twins(RuleBasedStateMachine):
         self.now_ms += passes_ms
         self._both(ops.Ripen(limit))
 
+    @rule(sender=senders, key=st.sampled_from(["k1", "k2"]))
+    def cancel(self, sender: str, key: str) -> None:
+        self._both(ops.Cancel(sender, key))
+
+    @rule(by_ms=st.integers(-50, 50))
+    def shift(self, by_ms: int) -> None:
+        self._both(ops.Shift(by_ms))
+
     @rule(name=names, path=paths, due_ms=soon)
     def schedule(self, name: str, path: str, due_ms: int) -> None:
         self._both(ops.Schedule(name, path, "/cron", "* * * * *", b"go", due_ms))
@@ -125,6 +145,12 @@ class Twins(RuleBasedStateMachine):
         crons = {cron.name: cron for cron in self.read.crons()}
         due_ms = crons[name].due_ms if name in crons else due_ms
         self._both(ops.Fire(name, due_ms, next_due_ms, limit), ops.Unschedule("c2"))
+
+    @rule(name=names, next_due_ms=soon)
+    def skip(self, name: str, next_due_ms: int) -> None:
+        cron = self.read.cron(name)
+        assert cron == self.read_twin.cron(name)
+        self._both(ops.Skip(name, 1 if cron is None else cron.due_ms, next_due_ms))
 
     # ---- turns
 
@@ -137,14 +163,23 @@ class Twins(RuleBasedStateMachine):
         "checkpoint": st.sampled_from(["", "", "c1", "c2"]),
         "unsendable": st.sampled_from(["refuse", "dead_letter"]),
         "lease_until_ms": st.integers(0, 1),
+        "cancels": st.lists(st.sampled_from(["k1", "k2"]), max_size=2).map(tuple),
     }))  # fmt: skip
     def turn(self, data: st.DataObject, more: dict[str, Any]) -> None:
         mail = self._some_mail(data)
         self._both(ops.CommitTurn(mail.receiver, mail.incarnation or (1, 1), mail.id, mail.attempt, **more))
 
-    @rule(path=paths, incarnation=incarnations, state=st.none() | st.binary(max_size=4), lines=entries)
-    def turn_without_mail(self, path: str, incarnation: tuple[int, int], state: bytes | None, lines: Any) -> None:
-        self._both(ops.CommitTurn(path, incarnation, state=state, entries=lines))
+    @rule(
+        path=paths,
+        incarnation=incarnations,
+        state=st.none() | st.binary(max_size=4),
+        lines=entries,
+        turn=st.integers(0, 4),
+    )
+    def turn_without_mail(
+        self, path: str, incarnation: tuple[int, int], state: bytes | None, lines: Any, turn: int
+    ) -> None:
+        self._both(ops.CommitTurn(path, incarnation, state=state, entries=lines, turn=turn))
 
     @rule(data=st.data(), call=names, outcome=st.none() | st.binary(max_size=2))
     def tool_call(self, data: st.DataObject, call: str, outcome: bytes | None) -> None:
@@ -157,9 +192,21 @@ class Twins(RuleBasedStateMachine):
 
     # ---- sessions
 
-    @rule(path=paths, lines=entries, incarnation=st.none() | incarnations)
-    def append(self, path: str, lines: Any, incarnation: tuple[int, int] | None) -> None:
-        self._both(ops.Append(path, lines, incarnation))
+    @rule(path=paths, lines=entries, incarnation=st.none() | incarnations, turn=st.integers(0, 4))
+    def append(self, path: str, lines: Any, incarnation: tuple[int, int] | None, turn: int) -> None:
+        self._both(ops.Append(path, lines, incarnation, turn))
+
+    @rule(path=paths, lines=entries, incarnation=incarnations, breaks=st.booleans())
+    def stash(self, path: str, lines: Any, incarnation: tuple[int, int], breaks: bool) -> None:
+        owner = self.read.owner(path) or incarnation
+        self._both(ops.Stash(path, owner, lines), ops.Stash(path, incarnation, lines))
+        if breaks:
+            self._both(ops.BreakOff(path, incarnation))
+
+    @rule(path=paths, key=st.sampled_from(["", "k1", "k2"]), limit=st.integers(0, 3))
+    def say_in_session(self, path: str, key: str, limit: int) -> None:
+        said = Entry("message", b"hi")
+        self._both(ops.Accept(path, "/s", b"hi", session=path, key=key, limit=limit, logged=said))
 
     @rule(
         kind=st.sampled_from([ops.EndSession, ops.RemoveSession, ops.Revive, ops.Revive]),
@@ -216,12 +263,18 @@ class Twins(RuleBasedStateMachine):
         assert self.read.receivers() == self.read_twin.receivers()
         assert self.read.mailboxes() == self.read_twin.mailboxes()
         assert self.read.next_due_ms() == self.read_twin.next_due_ms()
+        assert self.read.delayed() == self.read_twin.delayed()
+        assert self.read.parked("/") == self.read_twin.parked("/")
+        assert self.read.lapsed(self.now_ms) == self.read_twin.lapsed(self.now_ms)
         assert self.read.overdue(self.now_ms) == self.read_twin.overdue(self.now_ms)
+        assert self.read.holders() == self.read_twin.holders()
         assert self.read.stats().open_mail == self.read_twin.stats().open_mail
         for path in ("/a", "/b", "/p/c"):
             assert self.read.open_count(path) == self.read_twin.open_count(path)
             assert self.read.held(path) == self.read_twin.held(path)
             assert self.read.log(path) == self.read_twin.log(path)
+            assert self.read.stashes() == self.read_twin.stashes()
+            assert self.read.log(path, 1, 3, 2) == self.read_twin.log(path, 1, 3, 2)
             assert self.read.checkpoints(path) == self.read_twin.checkpoints(path)
 
     def _some_mail(self, data: st.DataObject) -> Mail:

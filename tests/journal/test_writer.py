@@ -132,3 +132,16 @@ def test_a_request_that_breaks_the_store_fails_alone(tmp_path: Path) -> None:
         assert isinstance(bad.answers[0], Rejected) and "OverflowError" in bad.answers[0].why
         with store.reader() as read:
             assert read.open_count("/a") == 2
+
+
+def test_what_has_to_be_written_whenever_that_may_be_is_not_refused_for_want_of_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An agent that arrives while too much waits would never own its path."""
+    monkeypatch.setattr(writer, "QUEUE_OPS", 2)
+    write = Writer(Counted())
+    write.submit("full", [accept(1), accept(2)], 1)
+    with pytest.raises(Overloaded):
+        write.submit("more", [accept(3)], 1)
+    write.submit("an arrival", [ops.Own("/a", (1, 1))], 1, writer.FOR_EVER_MS)
+    assert [one.token for one in write.try_commit(1)] == ["full", "an arrival"]

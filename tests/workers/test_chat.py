@@ -150,3 +150,26 @@ def test_without_a_place_to_ask_it_does_not_start(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(ValueError, match="OPENAI_BASE_URL"), turns_of(Chat):
         pass
+
+
+def test_a_conversation_is_streamed_into_the_session_and_an_aside_is_not(endpoint: Endpoint) -> None:
+    with turns_of(Chat, args(endpoint)) as chat:
+        chat.call({"messages": [{"role": "user", "content": "aside"}]})
+        assert chat.log == []
+        chat.send("one")
+        (entry,) = chat.log
+        assert (entry.type, entry.broken, entry.fields["text"]) == ("answer", False, "You said: one")
+        assert len(chat.agent.state["messages"]) == 2
+
+
+def test_mail_that_the_endpoint_says_no_to_is_an_error_in_the_session(endpoint: Endpoint) -> None:
+    endpoint.script({"do": "status", "status": 400})
+    with turns_of(Chat, args(endpoint)) as chat:
+        chat.send("one")
+        assert [(entry.type, entry.broken) for entry in chat.log] == [("error", False)]
+        assert "cannot get an answer of the model" in chat.log[0].fields["text"]
+        assert "messages" not in chat.agent.state
+    endpoint.script({"do": "truncate", "pieces": 2})
+    with turns_of(Chat, args(endpoint)) as chat:
+        chat.send("one")
+        assert [(entry.type, entry.broken) for entry in chat.log] == [("answer", True), ("error", False)]

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from agenthost.journal.answers import Rejected
 from agenthost.journal.values import (
     Cron,
+    Entry,
     Failure,
     Gap,
     Incarnation,
     Intent,
+    Kept,
     Logged,
     Mail,
     Noted,
     Session,
     Snapshot,
+    Stashed,
     State,
     Tombstone,
 )
@@ -39,12 +45,35 @@ class Data:
     keys: dict[tuple[str, str], int] = field(default_factory=dict)
     failures: dict[int, list[Failure]] = field(default_factory=dict)
     crons: dict[str, Cron] = field(default_factory=dict)
+    by_clock: set[int] = field(default_factory=set)
+    """Delayed messages that are due at a time of the clock."""
     owners: dict[str, Incarnation] = field(default_factory=dict)
+    turns: dict[str, int] = field(default_factory=dict)
+    """The last turn of each owner that was written by its number."""
+    stash: dict[str, Stashed] = field(default_factory=dict)
     sessions: dict[str, Conversation] = field(default_factory=dict)
     tombstones: dict[str, Tombstone] = field(default_factory=dict)
     intents: list[Intent] = field(default_factory=list)
+    kept: dict[str, Kept] = field(default_factory=dict)
     core: dict[int, list[Noted | Snapshot | Gap]] = field(default_factory=dict)
     counter: int = 0
+
+    def grow(self, path: str, entries: Sequence[Entry], now_ms: int, last_seq: int = 0) -> int:
+        """The log of that session, which begins after ``last_seq``. The number of its last entry."""
+        if path not in self.sessions:
+            self.sessions[path] = Conversation(Session(path, now_ms, now_ms, last_seq + 1, last_seq, 0, 0))
+        held = self.sessions[path]
+        for seq, one in enumerate(entries, held.session.last_seq + 1):
+            held.log[seq] = Logged(path, seq, now_ms, one.type, one.body, one.message, one.attempt, one.broken)
+        last_seq = held.session.last_seq + len(entries)
+        held.session = replace(held.session, changed_ms=now_ms, last_seq=last_seq, ended_ms=0)
+        return last_seq
+
+    def break_off(self, path: str, now_ms: int) -> None:
+        """Nobody will say any more of what is stashed."""
+        stashed = self.stash.pop(path, None)
+        if stashed is not None:
+            self.grow(path, [replace(one, broken=True) for one in stashed.entries], now_ms)
 
     def next_number(self) -> int:
         self.counter += 1

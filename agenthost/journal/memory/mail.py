@@ -32,7 +32,10 @@ def accept(data: Data, op: ops.Accept, now_ms: int) -> Accepted | Rejected:
         _close(data, victim, "dropped", now_ms, "dropped", "the mailbox was full")
     status: Status = "delayed" if op.due_ms > now_ms else "waiting"
     number = _keep(data, op, status, now_ms)
-    return Accepted(number, dropped=tuple(victim.id for victim in victims), spilled=spilled)
+    if op.by_clock and status == "delayed":
+        data.by_clock.add(number)
+    seq = data.grow(op.receiver, (replace(op.logged, message=number),), now_ms) if op.logged else 0
+    return Accepted(number, dropped=tuple(victim.id for victim in victims), spilled=spilled, seq=seq)
 
 
 def accept_dead(data: Data, op: ops.Accept, now_ms: int, reason: str) -> int:
@@ -77,6 +80,9 @@ def own(data: Data, op: ops.Own, now_ms: int) -> Answer:
     if held is not None and owner != op.incarnation:
         who = "" if held.incarnation is None else f"incarnation {held.incarnation[0]}.{held.incarnation[1]} "
         _change(data, held, now_ms, "lost", f"{who}ended without a word on it", status="waiting")
+    if owner != op.incarnation:
+        data.turns.pop(op.path, None)
+        data.break_off(op.path, now_ms)
     data.owners[op.path] = op.incarnation
     return Done()
 
@@ -122,20 +128,47 @@ def finish(data: Data, mail: Mail, outcome: bytes, now_ms: int) -> None:
 # ---- what the host says
 
 
-def settle(data: Data, op: ops.Release | ops.BackOff | ops.Park | ops.DeadLetter, now_ms: int) -> Answer:
+def settle(data: Data, op: ops.Release | ops.BackOff | ops.Park | ops.DeadLetter | ops.Move, now_ms: int) -> Answer:
     mail = data.mail.get(op.message)
-    if mail is None or mail.status != "leased" or mail.attempt != op.attempt:
+    is_parked = mail is not None and mail.status == "parked" and not isinstance(op, ops.Release | ops.Park)
+    if mail is None or not (mail.status == "leased" or is_parked) or mail.attempt != op.attempt:
         why = f"cannot settle attempt {op.attempt} of message {op.message}: it is not leased for it"
         return Rejected("stale", why, str(op.message))
     match op:
         case ops.Release():
             _change(data, mail, now_ms, "released", op.reason, status="waiting")
         case ops.BackOff():
-            _change(data, mail, now_ms, "backed_off", op.reason, status="backing_off", due_ms=op.until_ms)
+            until_ms = op.until_ms
+            _change(data, mail, now_ms, "backed_off", op.reason, op.mark, status="backing_off", due_ms=until_ms)
         case ops.Park():
-            _change(data, mail, now_ms, "parked", op.reason, status="parked")
+            _change(data, mail, now_ms, "parked", op.reason, op.mark, status="parked", due_ms=op.until_ms)
         case ops.DeadLetter():
-            _close(data, mail, "dead", now_ms, "dead_letter", op.reason)
+            _close(data, mail, "dead", now_ms, "dead_letter", op.reason, op.mark)
+        case ops.Move():
+            return _move(data, mail, op, now_ms)
+    return Done()
+
+
+def _move(data: Data, mail: Mail, op: ops.Move, now_ms: int) -> Answer:
+    if refusal := data.gone(op.receiver):
+        return refusal
+    data.boxes[mail.receiver].discard(mail.id)
+    for number, intent in enumerate(data.intents):
+        if (intent.path, intent.message) == (mail.receiver, mail.id):
+            data.intents[number] = replace(intent, path=op.receiver)
+    moved = replace(mail, receiver=op.receiver)
+    place = data.next_number()
+    _change(data, moved, now_ms, "moved", op.reason, op.mark, status="waiting", due_ms=0, place=place)
+    return Done()
+
+
+def resume(data: Data, op: ops.Resume, now_ms: int) -> Answer:
+    mail = data.mail.get(op.message)
+    if mail is None:
+        return Rejected("unknown", f"cannot resume message {op.message}: there is none", str(op.message))
+    if mail.status != "parked":
+        return Rejected("conflict", f"cannot resume message {op.message}: it is {mail.status}", str(op.message))
+    _change(data, mail, now_ms, "answered", op.reason, op.mark, status="waiting", due_ms=0)
     return Done()
 
 
@@ -165,6 +198,26 @@ def drop(data: Data, op: ops.Drop, now_ms: int) -> Answer:
     return Done()
 
 
+def cancel(data: Data, op: ops.Cancel, now_ms: int) -> Answer:
+    if cancelled(data, op.sender, op.key, now_ms):
+        return Done()
+    return Rejected("unknown", f"cannot cancel {op.key!r}: there is no such message that nobody has begun", op.key)
+
+
+def cancelled(data: Data, sender: str, key: str, now_ms: int) -> bool:
+    number = cancellable(data, sender, key)
+    if number:
+        _close(data, replace(data.mail[number], key=""), "dropped", now_ms, "dropped", "cancelled by its sender")
+        del data.keys[sender, key]
+    return bool(number)
+
+
+def cancellable(data: Data, sender: str, key: str) -> int:
+    """0 if nobody can cancel it."""
+    mail = data.mail.get(data.keys.get((sender, key), 0))
+    return 0 if mail is None or mail.attempt or mail.status not in ("delayed", "waiting") else mail.id
+
+
 def strand(data: Data, op: ops.Strand, now_ms: int) -> Answer:
     for mail in data.open_mail(op.path):
         _close(data, mail, "dead", now_ms, "stranded", op.reason)
@@ -181,14 +234,23 @@ def drop_all(data: Data, path: str, now_ms: int) -> None:
 
 def ripen(data: Data, op: ops.Ripen, now_ms: int) -> Answer:
     limit = max(1, op.limit)
-    due = sorted((one.due_ms, one.id) for one in data.mail.values() if 0 < one.due_ms <= now_ms)
+    ripe = (one for one in data.mail.values() if 0 < one.due_ms <= now_ms and one.status != "parked")
+    due = sorted((one.due_ms, one.id) for one in ripe)
     receivers = dict[str, None]()
     for _, number in due[:limit]:
         mail = data.mail[number]
         place = data.next_number() if mail.status == "delayed" else mail.place
         _put(data, replace(mail, status="waiting", due_ms=0, place=place))
+        data.by_clock.discard(number)
         receivers[mail.receiver] = None
     return Ripened(tuple(receivers), len(due) > limit)
+
+
+def shift(data: Data, op: ops.Shift, now_ms: int) -> Answer:
+    for mail in list(data.mail.values()):
+        if mail.due_ms and mail.id not in data.by_clock:
+            _put(data, replace(mail, due_ms=max(1, mail.due_ms + op.by_ms)))
+    return Done()
 
 
 def schedule(data: Data, op: ops.Schedule, now_ms: int) -> Answer:
@@ -203,6 +265,20 @@ def unschedule(data: Data, op: ops.Unschedule, now_ms: int) -> Answer:
 
 
 def fire(data: Data, op: ops.Fire, now_ms: int) -> Answer:
+    cron = _due(data, op)
+    if isinstance(cron, Rejected):
+        return cron
+    send = ops.Accept(cron.receiver, cron.sender, cron.body, cron.session, meta=cron.meta, limit=op.limit)
+    return accept(data, send, now_ms)
+
+
+def skip(data: Data, op: ops.Skip, now_ms: int) -> Answer:
+    cron = _due(data, op)
+    return cron if isinstance(cron, Rejected) else Done()
+
+
+def _due(data: Data, op: ops.Fire | ops.Skip) -> Cron | Rejected:
+    """The periodic message, which is due next when ``op`` says."""
     cron = data.crons.get(op.name)
     if cron is None or cron.due_ms != op.due_ms:
         return Rejected("stale", f"cannot fire {op.name!r} of {op.due_ms}: it is not due then", op.name)
@@ -210,8 +286,7 @@ def fire(data: Data, op: ops.Fire, now_ms: int) -> Answer:
         data.crons[op.name] = replace(cron, due_ms=op.next_due_ms)
     else:
         del data.crons[op.name]
-    send = ops.Accept(cron.receiver, cron.sender, cron.body, cron.session, meta=cron.meta, limit=op.limit)
-    return accept(data, send, now_ms)
+    return cron
 
 
 # ---- moves
@@ -226,14 +301,21 @@ def _put(data: Data, mail: Mail) -> None:
         box.discard(mail.id)
 
 
-def _close(data: Data, mail: Mail, status: Status, now_ms: int, what: str, reason: str) -> None:
-    _change(data, mail, now_ms, what, reason, status=status, due_ms=0, closed_ms=now_ms)
+def _close(
+    data: Data, mail: Mail, status: Status, now_ms: int, what: str, reason: str, mark: ops.Mark = ops.NO_MARK
+) -> None:
+    _change(data, mail, now_ms, what, reason, mark, status=status, due_ms=0, closed_ms=now_ms)
 
 
-def _change(data: Data, mail: Mail, now_ms: int, what: str, reason: str, **changes: Any) -> None:
+def _change(
+    data: Data, mail: Mail, now_ms: int, what: str, reason: str, mark: ops.Mark = ops.NO_MARK, **changes: Any
+) -> None:
     _put(data, replace(mail, **changes))
-    _fail(data, mail.id, mail.attempt, now_ms, what, reason)
+    _fail(data, mail.id, mail.attempt, now_ms, what, reason, mark)
 
 
-def _fail(data: Data, number: int, attempt: int, now_ms: int, what: str, reason: str) -> None:
-    data.failures.setdefault(number, []).append(Failure(number, attempt, now_ms, what, reason))
+def _fail(
+    data: Data, number: int, attempt: int, now_ms: int, what: str, reason: str, mark: ops.Mark = ops.NO_MARK
+) -> None:
+    line = Failure(number, attempt, now_ms, what, reason, mark.fingerprint, mark.rung, mark.remedy)
+    data.failures.setdefault(number, []).append(line)

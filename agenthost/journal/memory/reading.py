@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from agenthost.journal import values
-from agenthost.journal.limits import PAGE
+from agenthost.journal.limits import ALL_BYTES, PAGE
 from agenthost.journal.memory.chronology import number_of
 from agenthost.journal.memory.data import Conversation, Data
 
@@ -54,6 +54,10 @@ class MemoryReader:
         late = [one for one in self._data.mail.values() if one.status == "leased" and one.until_ms <= now_ms]
         return tuple(sorted(late, key=lambda one: (one.until_ms, one.id))[: _page(limit)])
 
+    def holders(self, after: str = "", limit: int = 100) -> tuple[str, ...]:
+        found = {one.receiver for one in self._data.mail.values() if one.status == "leased" and one.receiver > after}
+        return tuple(sorted(found)[: _page(limit)])
+
     def next_due_ms(self) -> int:
         return min((one.due_ms for one in self._data.mail.values() if one.due_ms), default=0)
 
@@ -61,6 +65,22 @@ class MemoryReader:
         dead = [one for one in self._data.mail.values() if one.status == "dead" and one.id > after]
         wanted = sorted((one for one in dead if one.receiver.startswith(prefix)), key=lambda one: one.id)
         return tuple(wanted[: _page(limit)])
+
+    def parked(self, prefix: str = "", after: int = 0, limit: int = 100) -> tuple[values.Mail, ...]:
+        held = [one for one in self._data.mail.values() if one.status == "parked" and one.id > after]
+        wanted = sorted((one for one in held if one.receiver.startswith(prefix)), key=lambda one: one.id)
+        return tuple(wanted[: _page(limit)])
+
+    def lapsed(self, now_ms: int, limit: int = 100) -> tuple[values.Mail, ...]:
+        late = [one for one in self._data.mail.values() if one.status == "parked" and 0 < one.due_ms <= now_ms]
+        return tuple(sorted(late, key=lambda one: (one.due_ms, one.id))[: _page(limit)])
+
+    def delayed(self, after: tuple[int, int] = (0, 0), limit: int = 100) -> tuple[values.Mail, ...]:
+        found = [one for one in self._data.mail.values() if one.status == "delayed" and (one.due_ms, one.id) > after]
+        return tuple(sorted(found, key=lambda one: (one.due_ms, one.id))[: _page(limit)])
+
+    def cron(self, name: str) -> values.Cron | None:
+        return self._data.crons.get(name)
 
     def crons(self, after: str = "", limit: int = 100) -> tuple[values.Cron, ...]:
         return tuple(cron for name, cron in sorted(self._data.crons.items()) if name > after)[: _page(limit)]
@@ -73,6 +93,10 @@ class MemoryReader:
     def sessions(self, prefix: str = "", after: str = "", limit: int = 100) -> tuple[values.Session, ...]:
         paths = [path for path in sorted(self._data.sessions) if path > after and path.startswith(prefix)]
         return tuple(self._data.sessions[path].session for path in paths[: _page(limit)])
+
+    def session_count(self, above: str) -> int:
+        found = [path.removeprefix(above) for path in self._data.sessions if path.startswith(above)]
+        return sum("/" not in name and name != "" for name in found)
 
     def session(self, path: str) -> values.Session | None:
         held = self._data.sessions.get(path)
@@ -95,14 +119,26 @@ class MemoryReader:
         kept = sorted(held.checkpoints.values(), key=lambda one: one[0], reverse=True) if held else []
         return tuple(replace(state, state=b"") for _, state, _ in kept)
 
-    def log(self, path: str, after: int = 0, limit: int = 100) -> values.LogPage:
+    def log(self, path: str, after: int = 0, limit: int = 100, most_bytes: int = ALL_BYTES) -> values.LogPage:
         held = self._data.sessions.get(path)
         if held is None:
             buried = self._data.tombstones.get(path)
             last_seq = buried.last_seq if buried else 0
             return values.LogPage(last_seq + 1, last_seq, ())
         wanted = [one for seq, one in sorted(held.log.items()) if seq > after][: _page(limit)]
-        return values.LogPage(held.session.first_seq, held.session.last_seq, tuple(wanted))
+        page = list[values.Logged]()
+        for one in wanted:
+            page.append(one)
+            if sum(len(each.body) for each in page) > most_bytes:
+                break
+        return values.LogPage(held.session.first_seq, held.session.last_seq, tuple(page))
+
+    def kept(self, after: str = "", limit: int = 100) -> tuple[values.Kept, ...]:
+        return tuple(self._data.kept[path] for path in sorted(self._data.kept) if path > after)[: _page(limit)]
+
+    def stashes(self, after: str = "", limit: int = 100) -> tuple[tuple[str, values.Incarnation], ...]:
+        found = sorted((path, one.incarnation) for path, one in self._data.stash.items() if path > after)
+        return tuple(found[: _page(limit)])
 
     def intents(self, path: str, message: int | None = None) -> tuple[values.Intent, ...]:
         return tuple(one for one in self._data.intents if one.path == path and message in (None, one.message))
@@ -142,7 +178,8 @@ class MemoryReader:
         lines += (data.mail[number] for number in sorted(data.mail))
         lines += (line for number in sorted(data.failures) for line in data.failures[number])
         lines += (data.crons[name] for name in sorted(data.crons))
-        lines += (values.Owner(path, data.owners[path]) for path in sorted(data.owners))
+        lines += (values.Owner(path, data.owners[path], data.turns.get(path, 0)) for path in sorted(data.owners))
+        lines += (data.stash[path] for path in sorted(data.stash))
         lines += (held.session for held in sessions)
         lines += (state for held in sessions if (state := _state(held)))
         for held in sessions:
@@ -150,6 +187,7 @@ class MemoryReader:
         lines += (held.log[seq] for held in sessions for seq in sorted(held.log))
         lines += data.intents
         lines += (data.tombstones[path] for path in sorted(data.tombstones))
+        lines += (data.kept[path] for path in sorted(data.kept))
         lines += (one for boot in sorted(data.core) for one in data.core[boot])
         return iter(lines)
 

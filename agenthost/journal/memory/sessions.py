@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace as replaced
 
 from msgspec.structs import replace
@@ -21,8 +20,8 @@ from agenthost.journal.answers import (
 )
 from agenthost.journal.limits import CHECKPOINTS, MAILBOX_MESSAGES
 from agenthost.journal.memory import mail as post
-from agenthost.journal.memory.data import Conversation, Data
-from agenthost.journal.values import Entry, Intent, Logged, Session, State, Tombstone
+from agenthost.journal.memory.data import Data
+from agenthost.journal.values import Intent, Stashed, State, Tombstone
 
 # ---- turns
 
@@ -38,16 +37,23 @@ def commit_turn(data: Data, op: ops.CommitTurn, now_ms: int) -> Answer:
             return Committed(_last_seq(data, op.path), next=_next(data, op), twice=True)
         if mail.status != "leased":
             return Rejected("stale", f"cannot commit message {op.message}: it is {mail.status}", str(op.message))
+    elif 0 < op.turn <= data.turns.get(op.path, 0):
+        return Committed(_last_seq(data, op.path), next=_next(data, op), twice=True)
     refused = (_room(data, op.path, op.checkpoint) if op.checkpoint else None) or (
         _refused_send(data, op) if op.unsendable == "refuse" else None
     )
     if refused:
         return refused
+    for key in op.cancels:
+        post.cancelled(data, op.path, key, now_ms)
     if mail is not None:
         post.finish(data, mail, op.outcome, now_ms)
+    else:
+        _is_written(data, op.path, op.turn)
     data.intents = [one for one in data.intents if (one.path, one.message) != (op.path, op.message)]
+    data.stash.pop(op.path, None)
     if op.state is not None or op.entries or op.checkpoint:
-        _grow(data, op.path, op.entries, now_ms)
+        data.grow(op.path, op.entries, now_ms)
     if op.state is not None:
         held = data.sessions[op.path]
         held.state = op.state
@@ -67,7 +73,8 @@ def commit_turn(data: Data, op: ops.CommitTurn, now_ms: int) -> Answer:
 
 def _refused_send(data: Data, op: ops.CommitTurn) -> Rejected | None:
     """What would refuse the turn: the sends are gone through in their order, without sending any."""
-    keys = set(data.keys)
+    cancelled = {number for key in op.cancels if (number := post.cancellable(data, op.path, key))}
+    keys = {key for key, number in data.keys.items() if number not in cancelled}
     present = dict[str, int]()
     movable = dict[str, int]()
     for send in op.sends:
@@ -76,7 +83,7 @@ def _refused_send(data: Data, op: ops.CommitTurn) -> Rejected | None:
         if refusal := data.gone(send.receiver):
             return refusal
         if send.receiver not in present:
-            box = data.open_mail(send.receiver)
+            box = [one for one in data.open_mail(send.receiver) if one.id not in cancelled]
             present[send.receiver] = len(box) - (1 if op.message and send.receiver == op.path else 0)
             movable[send.receiver] = sum(one.status != "leased" for one in box)
         limit = min(send.limit or MAILBOX_MESSAGES, MAILBOX_MESSAGES)
@@ -104,17 +111,39 @@ def append(data: Data, op: ops.Append, now_ms: int) -> Answer:
     if refusal:
         return refusal
     first = _last_seq(data, op.path) + 1
-    _grow(data, op.path, op.entries, now_ms)
+    if op.incarnation is not None:
+        data.stash.pop(op.path, None)
+    if op.incarnation is None or not _is_written(data, op.path, op.turn):
+        data.grow(op.path, op.entries, now_ms)
     return Appended(first, _last_seq(data, op.path))
 
 
-def _grow(data: Data, path: str, entries: Sequence[Entry], now_ms: int, last_seq: int = 0) -> None:
-    if path not in data.sessions:
-        data.sessions[path] = Conversation(Session(path, now_ms, now_ms, last_seq + 1, last_seq, 0, 0))
-    held = data.sessions[path]
-    for seq, one in enumerate(entries, held.session.last_seq + 1):
-        held.log[seq] = Logged(path, seq, now_ms, one.type, one.body, one.message, one.attempt, one.broken)
-    held.session = replace(held.session, changed_ms=now_ms, last_seq=held.session.last_seq + len(entries), ended_ms=0)
+def stash(data: Data, op: ops.Stash, now_ms: int) -> Answer:
+    if refusal := data.gone(op.path) or data.fence(op.path, op.incarnation):
+        return refusal
+    if op.entries:
+        data.stash[op.path] = Stashed(op.path, op.incarnation, op.entries)
+    else:
+        data.stash.pop(op.path, None)
+    return Done()
+
+
+def break_off(data: Data, op: ops.BreakOff, now_ms: int) -> Answer:
+    if refusal := data.gone(op.path):
+        return refusal
+    first = _last_seq(data, op.path) + 1
+    if op.path in data.stash and data.stash[op.path].incarnation == op.incarnation:
+        data.break_off(op.path, now_ms)
+    return Appended(first, _last_seq(data, op.path))
+
+
+def _is_written(data: Data, path: str, turn: int) -> bool:
+    """If it is not, it is from here on."""
+    if 0 < turn <= data.turns.get(path, 0):
+        return True
+    if turn:
+        data.turns[path] = turn
+    return False
 
 
 def _last_seq(data: Data, path: str) -> int:
@@ -176,6 +205,7 @@ def remove(data: Data, op: ops.RemoveSession, now_ms: int) -> Answer:
     post.drop_all(data, op.path, now_ms)
     data.crons = {name: cron for name, cron in data.crons.items() if cron.receiver != op.path}
     data.intents = [one for one in data.intents if one.path != op.path]
+    data.stash.pop(op.path, None)
     data.sessions.pop(op.path, None)
     return Done()
 
@@ -184,7 +214,7 @@ def revive(data: Data, op: ops.Revive, now_ms: int) -> Answer:
     buried = data.tombstones.pop(op.path, None)
     if buried is None:
         return Rejected("unknown", f"cannot revive {op.path}: it was not removed", op.path)
-    _grow(data, op.path, (), now_ms, buried.last_seq)
+    data.grow(op.path, (), now_ms, buried.last_seq)
     return Done()
 
 
@@ -219,7 +249,7 @@ def fork(data: Data, op: ops.Fork, now_ms: int) -> Answer:
 def import_(data: Data, op: ops.Import, now_ms: int) -> Answer:
     if refusal := _present(data, op.path):
         return refusal
-    _grow(data, op.path, op.entries, now_ms)
+    data.grow(op.path, op.entries, now_ms)
     held = data.sessions[op.path]
     held.state = op.state
     held.session = replace(held.session, state_version=op.state_version, state_bytes=len(op.state or b""))

@@ -9,7 +9,7 @@ from agenthost.errors import UsageError
 from agenthost.journal import ops
 from agenthost.journal.answers import Answer, Retained
 from agenthost.journal.limits import too_large
-from agenthost.journal.memory import chronology, mail, sessions, upkeep
+from agenthost.journal.memory import chronology, keeping, mail, sessions, upkeep
 from agenthost.journal.memory.data import Data
 from agenthost.journal.memory.reading import MemoryReader
 
@@ -23,16 +23,23 @@ _HANDLERS: dict[type[ops.Op], Callable[[Data, Any, int], Answer]] = {
     ops.BackOff: mail.settle,
     ops.Park: mail.settle,
     ops.DeadLetter: mail.settle,
+    ops.Move: mail.settle,
+    ops.Resume: mail.resume,
     ops.Requeue: mail.requeue,
     ops.Drop: mail.drop,
     ops.Strand: mail.strand,
     ops.Ripen: mail.ripen,
+    ops.Cancel: mail.cancel,
+    ops.Shift: mail.shift,
+    ops.Skip: mail.skip,
     ops.Schedule: mail.schedule,
     ops.Unschedule: mail.unschedule,
     ops.Fire: mail.fire,
     ops.Intend: sessions.intend,
     ops.Conclude: sessions.conclude,
     ops.Append: sessions.append,
+    ops.Stash: sessions.stash,
+    ops.BreakOff: sessions.break_off,
     ops.Checkpoint: sessions.checkpoint,
     ops.RollBack: sessions.roll_back,
     ops.EndSession: sessions.end,
@@ -40,6 +47,8 @@ _HANDLERS: dict[type[ops.Op], Callable[[Data, Any, int], Answer]] = {
     ops.Revive: sessions.revive,
     ops.Fork: sessions.fork,
     ops.Import: sessions.import_,
+    ops.Keep: keeping.keep,
+    ops.Unkeep: keeping.unkeep,
     ops.Note: chronology.note,
     ops.Picture: chronology.picture,
     ops.Missed: chronology.missed,

@@ -47,6 +47,7 @@ def _mail(data: Data, status: Status, until_ms: int, limit: int) -> int:
         data.failures.pop(one.id, None)
         if one.key:
             del data.keys[one.sender, one.key]
+        data.intents = [kept for kept in data.intents if (kept.path, kept.message) != (one.receiver, one.id)]
     return len(old)
 
 

@@ -18,15 +18,17 @@ REMEMBERED = 50_000
 @dataclass(slots=True)
 class Box:
     """``leased`` is the message that is leased to it, 0 for none; ``lease`` its attempt, boot, n and lane.
-    ``session`` is the number of its session's row, 0 for none."""
+    ``turn``: see ``values.Owner``. ``session`` is the number of its session's row, 0 for none."""
 
     path: str
     open: int
     leased: int
     lease: tuple[int, int, int, str] | None
     owner: Incarnation | None
+    turn: int
     removed: bool
     intents: bool
+    stashed: bool
     session: int
     last_seq: int
 
@@ -92,15 +94,17 @@ class Boxes:
 
     def _load(self, path: str) -> Box:
         row = self._connection.execute(self._select, {"path": path}).fetchone()
-        opened, removed, intents, boot, n, session, last_seq, leased, *lease = row
+        opened, removed, intents, stashed, boot, n, turn, session, last_seq, leased, *lease = row
         return Box(
             path,
             opened,
             leased or 0,
             tuple(lease) if leased else None,
             None if boot is None else (boot, n),
+            turn,
             bool(removed),
             bool(intents),
+            bool(stashed),
             session or 0,
             last_seq or 0,
         )

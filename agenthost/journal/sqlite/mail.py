@@ -9,10 +9,13 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, get_args
 
+from msgspec.structs import replace
+
 from agenthost.journal import ops
 from agenthost.journal.answers import Accepted, Answer, Done, Leased, Nothing, Rejected, Ripened
 from agenthost.journal.limits import MAILBOX_MESSAGES
 from agenthost.journal.sqlite.boxes import Box, Boxes
+from agenthost.journal.sqlite.sessions import Sessions
 from agenthost.journal.values import Cron, Mail, Status
 
 STATUS: tuple[Status, ...] = get_args(Status)
@@ -50,10 +53,11 @@ def mail_of(row: tuple[Any, ...]) -> Mail:
 class Post:
     """Mail, within a transaction that somebody else has begun."""
 
-    def __init__(self, connection: sqlite3.Connection, sql: dict[str, str], boxes: Boxes) -> None:
+    def __init__(self, connection: sqlite3.Connection, sql: dict[str, str], boxes: Boxes, sessions: Sessions) -> None:
         self._run = connection.execute
         self._sql = sql
         self._boxes = boxes
+        self._sessions = sessions
 
     # ---- taking
 
@@ -78,7 +82,10 @@ class Post:
                 return Rejected("overloaded", why, op.receiver)
         for message in dropped:
             self._close(message, DROPPED, now_ms, "dropped", "the mailbox was full")
-        return Accepted(self._insert(op, box, now_ms), dropped=dropped, spilled=spilled)
+        number = self._insert(op, box, now_ms)
+        if op.logged is not None:
+            self._sessions.grow(box, (replace(op.logged, message=number),), now_ms)
+        return Accepted(number, dropped=dropped, spilled=spilled, seq=box.last_seq if op.logged is not None else 0)
 
     def accept_dead(self, op: ops.Accept, now_ms: int, reason: str) -> int:
         """A send that nobody can take, kept as a dead letter."""
@@ -95,12 +102,16 @@ class Post:
 
     def _insert(self, op: ops.Accept, box: Box, now_ms: int) -> int:
         number = self._boxes.next_number()
-        row = self._row(op, number, now_ms)
         if op.due_ms > now_ms:
-            row["due_ms"] = op.due_ms
-            self._run(self._sql["accept_delayed"], row)
+            times = {"due_ms": op.due_ms, "by_clock": op.by_clock}
+            self._run(self._sql["accept_delayed"], self._row(op, number, now_ms) | times)
         else:
-            self._run(self._sql["accept" if box.open else "accept_first"], row)
+            lane = f"s{op.session}" if op.session else f"f{op.sender}"
+            row = (number, number, op.receiver, op.sender, lane, now_ms, op.key or None, op.meta or None, op.body)
+            if box.open:
+                self._run(self._sql["accept"], (*row, op.receiver, lane))
+            else:
+                self._run(self._sql["accept_first"], row)
         box.open += 1
         return number
 
@@ -124,12 +135,13 @@ class Post:
         if box.owner is not None and box.owner >= op.incarnation:
             return Done() if box.owner == op.incarnation else box.fence(op.incarnation, "own") or Done()
         boot, n = op.incarnation
+        self._sessions.break_stash(box, now_ms)
         self._run(self._sql["own"], {"path": op.path, "boot": boot, "n": n})
         if box.leased:
             mail = self.held(box)
             held_by = "" if mail.incarnation is None else f"incarnation {mail.incarnation[0]}.{mail.incarnation[1]} "
             self._wait_again(box, mail.id, mail.attempt, now_ms, "lost", f"{held_by}ended without a word on it")
-        box.owner = op.incarnation
+        box.owner, box.turn = op.incarnation, 0
         return Done()
 
     def lease(self, op: ops.Lease, now_ms: int) -> Answer:
@@ -142,12 +154,24 @@ class Post:
             return Leased(self.held(box))
         if not box.open:
             return Nothing()
-        row = self._run(self._sql["first_ready"], {"path": box.path}).fetchone()
+        return self._lease(box, self._run(self._sql["first_ready"], {"path": box.path}).fetchone(), until_ms)
+
+    def lease_after(self, box: Box, lane: str, until_ms: int) -> Leased | Nothing:
+        """As ``lease_next``, where the message of ``lane`` that was in hand is finished, and the lane has not gone on
+        yet: who is first in it may be leased without having been ready, which spares two changes of an index."""
+        if not box.open:
+            return Nothing()
+        row = self._run(self._sql["first_after"], (box.path, box.path, lane)).fetchone()
+        if row is not None and row[4] != lane:
+            self._promote(box, lane)
+        return self._lease(box, row, until_ms)
+
+    def _lease(self, box: Box, row: tuple[Any, ...] | None, until_ms: int) -> Leased | Nothing:
         if row is None or box.owner is None:
             return Nothing()
         boot, n = box.owner
         box.leased, box.lease = row[0], (row[6] + 1, boot, n, row[4])
-        self._run(self._sql["lease"], {"id": row[0], "boot": boot, "n": n, "until_ms": until_ms})
+        self._run(self._sql["lease"], (boot, n, until_ms, row[0]))
         leased = (*row[:5], LEASED, row[6] + 1, *row[7:12], boot, n, until_ms, *row[15:])
         return Leased(mail_of(leased))
 
@@ -165,18 +189,23 @@ class Post:
         self._run(self._sql["extend"], {"id": op.message, "until_ms": op.until_ms})
         return Done()
 
-    def finish(self, box: Box, id: int, lane: str, outcome: bytes, now_ms: int) -> None:
-        """Acknowledged. ``id`` is leased to the owner of ``box``, which somebody has checked."""
-        self._run(self._sql["finish"], {"id": id, "outcome": outcome or None, "now_ms": now_ms})
+    def finish(self, box: Box, id: int, outcome: bytes, now_ms: int) -> None:
+        """Acknowledged. ``id`` is leased to the owner of ``box``, which somebody has checked. Its lane is to go on:
+        ``lease_after``, or ``go_on``."""
+        self._run(self._sql["finish"], (now_ms, outcome or None, id))
         box.leased = 0
         box.open -= 1
+
+    def go_on(self, box: Box, lane: str) -> None:
+        """Who is first in it now is ready."""
         self._promote(box, lane)
 
     # ---- what the host says of a leased message
 
-    def settle(self, op: ops.Release | ops.BackOff | ops.Park | ops.DeadLetter, now_ms: int) -> Answer:
+    def settle(self, op: ops.Release | ops.BackOff | ops.Park | ops.DeadLetter | ops.Move, now_ms: int) -> Answer:
         row = self._run(self._sql["brief"], {"id": op.message}).fetchone()
-        if row is None or row[2] != LEASED or row[4] != op.attempt:
+        settled = (LEASED,) if isinstance(op, ops.Release | ops.Park) else (LEASED, PARKED)
+        if row is None or row[2] not in settled or row[4] != op.attempt:
             is_ = "there is no such message" if row is None else f"it is {STATUS[row[2]]}, attempt {row[4]}"
             why = f"cannot settle attempt {op.attempt} of message {op.message}: {is_}"
             return Rejected("stale", why, str(op.message))
@@ -187,9 +216,22 @@ class Post:
             case ops.BackOff():
                 self._hold(box, op, BACKING_OFF, op.until_ms, now_ms, "backed_off")
             case ops.Park():
-                self._hold(box, op, PARKED, None, now_ms, "parked")
+                self._hold(box, op, PARKED, op.until_ms or None, now_ms, "parked")
             case ops.DeadLetter():
-                self._close(op.message, DEAD, now_ms, "dead_letter", op.reason)
+                self._close(op.message, DEAD, now_ms, "dead_letter", op.reason, op.mark)
+            case ops.Move():
+                return self._move(box, op, row[1], now_ms)
+        return Done()
+
+    def resume(self, op: ops.Resume, now_ms: int) -> Answer:
+        row = self._run(self._sql["brief"], {"id": op.message}).fetchone()
+        if row is None:
+            return Rejected("unknown", f"cannot resume message {op.message}: there is none", str(op.message))
+        if row[2] != PARKED:
+            why = f"cannot resume message {op.message}: it is {STATUS[row[2]]}"
+            return Rejected("conflict", why, str(op.message))
+        self._run(self._sql["wait"], {"id": op.message})
+        self._fail(op.message, row[4], now_ms, "answered", op.reason, op.mark)
         return Done()
 
     def requeue(self, op: ops.Requeue, now_ms: int) -> Answer:
@@ -221,6 +263,20 @@ class Post:
         self._close(op.message, DROPPED, now_ms, "dropped", op.reason)
         return Done()
 
+    def cancel(self, op: ops.Cancel, now_ms: int) -> Answer:
+        if self.cancelled(op.sender, op.key, now_ms):
+            return Done()
+        why = f"cannot cancel {op.key!r}: {op.sender} has sent no such message that nobody has begun to handle"
+        return Rejected("unknown", why, op.key)
+
+    def cancelled(self, sender: str, key: str, now_ms: int) -> bool:
+        row = self._run(self._sql["cancellable"], {"sender": sender, "key": key}).fetchone()
+        if row is None or row[1] not in (DELAYED, WAITING) or row[2]:
+            return False
+        self._close(row[0], DROPPED, now_ms, "dropped", "cancelled by its sender")
+        self._run(self._sql["free_key"], {"id": row[0]})
+        return True
+
     def strand(self, op: ops.Strand, now_ms: int) -> Answer:
         box = self._boxes.of(op.path)
         row = {"path": op.path, "now_ms": now_ms}
@@ -242,6 +298,10 @@ class Post:
                 self._run(self._sql["wait"], {"id": number})
         return Ripened(tuple(dict.fromkeys(row[1] for row in rows[:limit])), len(rows) > limit)
 
+    def shift(self, op: ops.Shift, now_ms: int) -> Answer:
+        self._run(self._sql["shift"], {"by_ms": op.by_ms})
+        return Done()
+
     def schedule(self, op: ops.Schedule, now_ms: int) -> Answer:
         row = {name: getattr(op, name) for name in op.__struct_fields__}
         self._run(self._sql["schedule"], row)
@@ -253,6 +313,18 @@ class Post:
         return Rejected("unknown", f"cannot unschedule {op.name!r}: there is no such periodic message", op.name)
 
     def fire(self, op: ops.Fire, now_ms: int) -> Answer:
+        cron = self._due(op)
+        if isinstance(cron, Rejected):
+            return cron
+        send = ops.Accept(cron.receiver, cron.sender, cron.body, cron.session, meta=cron.meta, limit=op.limit)
+        return self.accept(send, now_ms)
+
+    def skip(self, op: ops.Skip, now_ms: int) -> Answer:
+        cron = self._due(op)
+        return cron if isinstance(cron, Rejected) else Done()
+
+    def _due(self, op: ops.Fire | ops.Skip) -> Cron | Rejected:
+        """The periodic message, which is due next when ``op`` says."""
         row = self._run(self._sql["cron"], {"name": op.name}).fetchone()
         cron = None if row is None else Cron(*row)
         if cron is None or cron.due_ms != op.due_ms:
@@ -262,8 +334,7 @@ class Post:
             self._run(self._sql["cron_due"], {"name": op.name, "due_ms": op.next_due_ms})
         else:
             self._run(self._sql["unschedule"], {"name": op.name})
-        send = ops.Accept(cron.receiver, cron.sender, cron.body, cron.session, meta=cron.meta, limit=op.limit)
-        return self.accept(send, now_ms)
+        return cron
 
     # ---- moves
 
@@ -276,14 +347,32 @@ class Post:
         self, box: Box, op: ops.BackOff | ops.Park, status: int, due_ms: int | None, now_ms: int, what: str
     ) -> None:
         self._run(self._sql["hold"], {"id": op.message, "status": status, "due_ms": due_ms})
-        box.leased = 0
-        self._fail(op.message, op.attempt, now_ms, what, op.reason)
+        if box.leased == op.message:
+            box.leased = 0
+        self._fail(op.message, op.attempt, now_ms, what, op.reason, op.mark)
 
-    def _close(self, id: int, status: int, now_ms: int, what: str, reason: str) -> None:
+    def _move(self, box: Box, op: ops.Move, lane: str, now_ms: int) -> Answer:
+        target = self._boxes.of(op.receiver)
+        if refusal := target.gone(f"move message {op.message} to"):
+            return refusal
+        self._run(self._sql["move"], {"id": op.message, "receiver": op.receiver})
+        if box.intents and target is not box:
+            self._run(self._sql["move_intents"], {"id": op.message, "path": box.path, "receiver": op.receiver})
+            target.intents = True
+        box.open -= 1
+        if box.leased == op.message:
+            box.leased = 0
+        self._promote(box, lane)
+        self._enter(op.message, op.receiver, lane)
+        target.open += 1
+        self._fail(op.message, op.attempt, now_ms, "moved", op.reason, op.mark)
+        return Done()
+
+    def _close(self, id: int, status: int, now_ms: int, what: str, reason: str, mark: ops.Mark = ops.NO_MARK) -> None:
         receiver, lane, was, ready, attempt, _, _ = self._run(self._sql["brief"], {"id": id}).fetchone()
         box = self._boxes.of(receiver)  # before the row changes: it may be counted only now
         self._run(self._sql["close"], {"id": id, "status": status, "now_ms": now_ms})
-        self._fail(id, attempt, now_ms, what, reason)
+        self._fail(id, attempt, now_ms, what, reason, mark)
         if was == DEAD:
             return
         box.open -= 1
@@ -300,6 +389,7 @@ class Post:
         place = self._boxes.next_number()
         self._run(self._sql["enter"], {"id": id, "place": place, "receiver": receiver, "lane": lane})
 
-    def _fail(self, id: int, attempt: int, now_ms: int, what: str, reason: str) -> None:
+    def _fail(self, id: int, attempt: int, now_ms: int, what: str, reason: str, mark: ops.Mark = ops.NO_MARK) -> None:
         row = {"id": id, "attempt": attempt, "now_ms": now_ms, "what": what, "reason": reason}
+        row |= {"fingerprint": mark.fingerprint, "rung": mark.rung, "remedy": mark.remedy}
         self._run(self._sql["fail"], row)

@@ -54,6 +54,13 @@ def writer(path: Path, durability: Durability) -> sqlite3.Connection:
         if fresh:
             # SQLite gives its other files the rights of this one; the umask is not to be relied on.
             os.close(_create(path))
+        # What cannot be written SQLite opens to be read, for good (sqlite.org/c3ref/open.html): that is no writer, also
+        # when the file has become writable since. Asked by name: a descriptor's close(2) would end SQLite's locks.
+        if not os.access(path, os.W_OK):
+            raise JournalUnavailable(
+                f"cannot write the journal {path}: the file or its file system is read-only",
+                hint="make it writable; nothing is lost",
+            )
         connection = _connect(path, "rw")
         try:
             if fresh:
@@ -71,11 +78,20 @@ def writer(path: Path, durability: Durability) -> sqlite3.Connection:
 
 
 def reader(path: Path) -> sqlite3.Connection:
-    """Can write nothing, the pages of the WAL included."""
+    """Can write nothing, the pages of the WAL included, nor bring it up to our version."""
     with translated(str(path)):
         if _look(path):
             raise StateError(f"cannot read the journal {path}: there is none", hint="it is made when its host starts")
-        return _connect(path, "ro")
+        connection = _connect(path, "ro")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        newest = statements.migrations()[-1][0]
+        if version < newest:
+            connection.close()
+            raise StateError(
+                f"cannot read the journal {path}: it has version {version}, this agenthost reads {newest}",
+                hint="start its host with this agenthost, which brings it up to date; or read it with the older one",
+            )
+        return connection
 
 
 def _create(path: Path) -> int:

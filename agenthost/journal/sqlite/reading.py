@@ -9,11 +9,11 @@ from typing import Any, Self
 
 from agenthost.errors import JournalDamaged, UsageError
 from agenthost.journal import values
-from agenthost.journal.limits import PAGE
+from agenthost.journal.limits import ALL_BYTES, PAGE
 from agenthost.journal.sqlite import opening, statements
 from agenthost.journal.sqlite.failures import damaged, translated
 from agenthost.journal.sqlite.mail import mail_of
-from agenthost.journal.sqlite.sessions import digest_of
+from agenthost.journal.sqlite.sessions import digest_of, read_entries
 
 Row = tuple[Any, ...]
 SNAPSHOT = 2
@@ -66,6 +66,9 @@ class SqliteReader:
     def overdue(self, now_ms: int, limit: int = 100) -> tuple[values.Mail, ...]:
         return tuple(mail_of(row) for row in self._all("read_overdue", now_ms=now_ms, limit=_page(limit)))
 
+    def holders(self, after: str = "", limit: int = 100) -> tuple[str, ...]:
+        return tuple(path for (path,) in self._all("read_holders", after=after, limit=_page(limit)))
+
     def next_due_ms(self) -> int:
         ((due_ms,),) = self._all("read_next_due")
         return due_ms or 0
@@ -73,6 +76,22 @@ class SqliteReader:
     def dead_letters(self, prefix: str = "", after: int = 0, limit: int = 100) -> tuple[values.Mail, ...]:
         rows = self._all("read_dead_letters", prefix=prefix, after=after, limit=_page(limit))
         return tuple(mail_of(row) for row in rows)
+
+    def parked(self, prefix: str = "", after: int = 0, limit: int = 100) -> tuple[values.Mail, ...]:
+        rows = self._all("read_parked", prefix=prefix, after=after, limit=_page(limit))
+        return tuple(mail_of(row) for row in rows)
+
+    def lapsed(self, now_ms: int, limit: int = 100) -> tuple[values.Mail, ...]:
+        return tuple(mail_of(row) for row in self._all("read_lapsed", now_ms=now_ms, limit=_page(limit)))
+
+    def delayed(self, after: tuple[int, int] = (0, 0), limit: int = 100) -> tuple[values.Mail, ...]:
+        due_ms, number = after
+        return tuple(mail_of(row) for row in self._all("read_delayed", due_ms=due_ms, id=number, limit=_page(limit)))
+
+    def cron(self, name: str) -> values.Cron | None:
+        for row in self._all("cron", name=name):
+            return values.Cron(*row)
+        return None
 
     def crons(self, after: str = "", limit: int = 100) -> tuple[values.Cron, ...]:
         return tuple(values.Cron(*row) for row in self._all("read_crons", after=after, limit=_page(limit)))
@@ -87,6 +106,10 @@ class SqliteReader:
     def sessions(self, prefix: str = "", after: str = "", limit: int = 100) -> tuple[values.Session, ...]:
         rows = self._all("read_sessions", prefix=prefix, after=after, limit=_page(limit))
         return tuple(values.Session(*row) for row in rows)
+
+    def session_count(self, above: str) -> int:
+        ((count,),) = self._all("read_session_count", above=above)
+        return int(count)
 
     def session(self, path: str) -> values.Session | None:
         for row in self._all("read_session", path=path):
@@ -107,7 +130,7 @@ class SqliteReader:
     def checkpoints(self, path: str) -> tuple[values.State, ...]:
         return tuple(values.State(*row) for row in self._all("read_checkpoints", path=path))
 
-    def log(self, path: str, after: int = 0, limit: int = 100) -> values.LogPage:
+    def log(self, path: str, after: int = 0, limit: int = 100, most_bytes: int = ALL_BYTES) -> values.LogPage:
         with self._one_look():
             ends = self._all("read_log_ends", path=path)
             if not ends:
@@ -115,8 +138,22 @@ class SqliteReader:
                 last_seq = buried.last_seq if buried else 0
                 return values.LogPage(last_seq + 1, last_seq, ())
             ((session, first_seq, last_seq),) = ends
-            rows = self._all("read_log", path=path, session=session, after=after, limit=_page(limit))
-        return values.LogPage(first_seq, last_seq, tuple(_logged(row) for row in rows))
+            found, size_bytes = list[values.Logged](), 0
+            row = {"path": path, "session": session, "after": after, "limit": _page(limit)}
+            with translated(self._path):
+                for one in self._open().execute(self._sql["read_log"], row):  # a row is read when it is asked for
+                    found.append(_logged(one))
+                    size_bytes += len(found[-1].body)
+                    if size_bytes > most_bytes:
+                        break
+        return values.LogPage(first_seq, last_seq, tuple(found))
+
+    def kept(self, after: str = "", limit: int = 100) -> tuple[values.Kept, ...]:
+        return tuple(values.Kept(*row) for row in self._all("read_kept", after=after, limit=_page(limit)))
+
+    def stashes(self, after: str = "", limit: int = 100) -> tuple[tuple[str, values.Incarnation], ...]:
+        rows = self._all("read_stashes", after=after, limit=_page(limit))
+        return tuple((path, (boot, n)) for path, boot, n in rows)
 
     def intents(self, path: str, message: int | None = None) -> tuple[values.Intent, ...]:
         return tuple(_intent(row) for row in self._all("read_intents", path=path, message=message))
@@ -166,13 +203,15 @@ class SqliteReader:
             yield from (mail_of(row) for row in self._each("export_mail"))
             yield from (values.Failure(*row) for row in self._each("export_failures"))
             yield from (values.Cron(*row) for row in self._each("export_crons"))
-            yield from (values.Owner(path, (boot, n)) for path, boot, n in self._each("export_owners"))
+            yield from (values.Owner(path, (boot, n), turn) for path, boot, n, turn in self._each("export_owners"))
+            yield from (_stashed(row) for row in self._each("export_stashes"))
             yield from (values.Session(*row) for row in self._each("export_sessions"))
             yield from (self._state(row) for row in self._each("export_states"))
             yield from (self._state(row) for row in self._each("export_checkpoints"))
             yield from (_logged(row) for row in self._each("export_log"))
             yield from (_intent(row) for row in self._each("export_intents"))
             yield from (values.Tombstone(*row) for row in self._each("export_tombstones"))
+            yield from (values.Kept(*row) for row in self._each("export_kept"))
             yield from (_of_core(row) for row in self._each("export_core"))
 
     def check(self) -> tuple[str, ...]:
@@ -274,6 +313,11 @@ def _page(limit: int) -> int:
 def _logged(row: Row) -> values.Logged:
     session, seq, at_ms, type_, body, message, attempt, broken = row
     return values.Logged(session, seq, at_ms, type_, body, message, attempt, bool(broken))
+
+
+def _stashed(row: Row) -> values.Stashed:
+    path, boot, n, packed = row
+    return values.Stashed(path, (boot, n), read_entries(packed))
 
 
 def _intent(row: Row) -> values.Intent:

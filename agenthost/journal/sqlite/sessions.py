@@ -6,11 +6,17 @@ import sqlite3
 import zlib
 from collections.abc import Sequence
 
+import msgspec
+from msgspec.structs import replace
+
 from agenthost.journal import ops
 from agenthost.journal.answers import Answer, Appended, Done, Rejected
 from agenthost.journal.limits import CHECKPOINTS
 from agenthost.journal.sqlite.boxes import Box, Boxes
-from agenthost.journal.values import Entry
+from agenthost.journal.values import Entry, Incarnation
+
+_pack_entries = msgspec.msgpack.Encoder().encode
+read_entries = msgspec.msgpack.Decoder(tuple[Entry, ...]).decode
 
 
 def digest_of(state: bytes | None) -> int | None:
@@ -36,8 +42,57 @@ class Sessions:
         if refusal is not None:
             return refusal
         first = box.last_seq + 1
-        self.grow(box, op.entries, now_ms)
+        if op.incarnation is not None:
+            self.drop_stash(box)
+        if op.incarnation is None or not self.is_written(box, op.turn):
+            self.grow(box, op.entries, now_ms)
         return Appended(first, box.last_seq)
+
+    def stash(self, op: ops.Stash, now_ms: int) -> Answer:
+        box = self._boxes.of(op.path)
+        refusal = box.gone("stash a turn of") or box.fence(op.incarnation, "stash a turn of")
+        if refusal is not None:
+            return refusal
+        if op.entries:
+            boot, n = op.incarnation
+            row = {"path": op.path, "boot": boot, "n": n, "entries": _pack_entries(op.entries)}
+            self._run(self._sql["stash"], row)
+            box.stashed = True
+        else:
+            self.drop_stash(box)
+        return Done()
+
+    def break_off(self, op: ops.BreakOff, now_ms: int) -> Answer:
+        box = self._boxes.of(op.path)
+        if refusal := box.gone("break off a turn of"):
+            return refusal
+        first = box.last_seq + 1
+        self.break_stash(box, now_ms, op.incarnation)
+        return Appended(first, box.last_seq)
+
+    def break_stash(self, box: Box, now_ms: int, of: Incarnation | None = None) -> None:
+        """That of ``of``, or whoever's it is."""
+        if not box.stashed:
+            return
+        boot, n, packed = self._run(self._sql["stashed"], {"path": box.path}).fetchone()
+        if of in (None, (boot, n)):
+            self.drop_stash(box)
+            self.grow(box, [replace(one, broken=True) for one in read_entries(packed)], now_ms)
+
+    def drop_stash(self, box: Box) -> None:
+        if box.stashed:
+            self._run(self._sql["drop_stash"], {"path": box.path})
+            box.stashed = False
+
+    def is_written(self, box: Box, turn: int) -> bool:
+        """That turn of its owner, by its number; if it is not, it is from here on."""
+        if not turn:
+            return False
+        if turn <= box.turn:
+            return True
+        box.turn = turn
+        self._run(self._sql["own_turn"], {"path": box.path, "turn": turn})
+        return False
 
     def grow(self, box: Box, entries: Sequence[Entry], now_ms: int) -> None:
         """The state stays as it is."""
@@ -51,15 +106,7 @@ class Sessions:
     def change(self, box: Box, state: bytes, state_version: int, entries: Sequence[Entry], now_ms: int) -> None:
         last_seq = box.last_seq + len(entries)
         if box.session:
-            row = {
-                "session": box.session,
-                "now_ms": now_ms,
-                "last_seq": last_seq,
-                "state_version": state_version,
-                "state_bytes": len(state),
-                "digest": digest_of(state),
-                "state": state,
-            }
+            row = (now_ms, last_seq, state_version, len(state), digest_of(state), state, box.session)
             self._run(self._sql["session_changed"], row)
         else:
             self._make(box, state, state_version, last_seq, now_ms)
@@ -139,7 +186,7 @@ class Sessions:
         if box.removed:
             return Done()
         row = {"path": op.path, "session": box.session, "now_ms": now_ms, "last_seq": box.last_seq}
-        for statement in ("drop_box", "unschedule_all", "remove_intents", "bury"):
+        for statement in ("drop_box", "unschedule_all", "remove_intents", "drop_stash", "bury"):
             self._run(self._sql[statement], row)
         if box.session:
             for statement in ("remove_log", "remove_checkpoints", "remove_session"):

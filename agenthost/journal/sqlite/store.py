@@ -16,6 +16,7 @@ from agenthost.journal.sqlite import opening, statements
 from agenthost.journal.sqlite.boxes import Boxes
 from agenthost.journal.sqlite.chronology import Chronology
 from agenthost.journal.sqlite.failures import meaning
+from agenthost.journal.sqlite.keeping import Keeping
 from agenthost.journal.sqlite.mail import Post
 from agenthost.journal.sqlite.reading import SqliteReader
 from agenthost.journal.sqlite.sessions import Sessions
@@ -44,10 +45,10 @@ class SqliteStore:
         self._boxes = Boxes(connection, sql)
         self._chronology = Chronology(connection, sql)
         self._upkeep = Upkeep(connection, sql, self._boxes)
-        post = Post(connection, sql, self._boxes)
         sessions = Sessions(connection, sql, self._boxes)
+        post = Post(connection, sql, self._boxes, sessions)
         turns = Turns(connection, sql, self._boxes, post, sessions)
-        self._handlers = _handlers(post, sessions, turns, self._chronology)
+        self._handlers = _handlers(post, sessions, turns, self._chronology, Keeping(connection, sql))
 
     def commit(self, batch: Sequence[ops.Op], now_ms: int) -> list[Answer]:
         handlers = self._handlers
@@ -129,7 +130,9 @@ class SqliteStore:
         return self._connection
 
 
-def _handlers(post: Post, sessions: Sessions, turns: Turns, chronology: Chronology) -> dict[type[ops.Op], Handler]:
+def _handlers(
+    post: Post, sessions: Sessions, turns: Turns, chronology: Chronology, keeping: Keeping
+) -> dict[type[ops.Op], Handler]:
     return {
         ops.Own: post.own,
         ops.Accept: post.accept,
@@ -140,16 +143,23 @@ def _handlers(post: Post, sessions: Sessions, turns: Turns, chronology: Chronolo
         ops.BackOff: post.settle,
         ops.Park: post.settle,
         ops.DeadLetter: post.settle,
+        ops.Move: post.settle,
+        ops.Resume: post.resume,
         ops.Requeue: post.requeue,
         ops.Drop: post.drop,
         ops.Strand: post.strand,
         ops.Ripen: post.ripen,
+        ops.Cancel: post.cancel,
+        ops.Shift: post.shift,
+        ops.Skip: post.skip,
         ops.Schedule: post.schedule,
         ops.Unschedule: post.unschedule,
         ops.Fire: post.fire,
         ops.Intend: sessions.intend,
         ops.Conclude: sessions.conclude,
         ops.Append: sessions.append,
+        ops.Stash: sessions.stash,
+        ops.BreakOff: sessions.break_off,
         ops.Checkpoint: sessions.checkpoint,
         ops.RollBack: sessions.roll_back,
         ops.EndSession: sessions.end,
@@ -157,6 +167,8 @@ def _handlers(post: Post, sessions: Sessions, turns: Turns, chronology: Chronolo
         ops.Revive: sessions.revive,
         ops.Fork: sessions.fork,
         ops.Import: sessions.import_,
+        ops.Keep: keeping.keep,
+        ops.Unkeep: keeping.unkeep,
         ops.Note: chronology.note,
         ops.Picture: chronology.picture,
         ops.Missed: chronology.missed,

@@ -33,12 +33,14 @@ class Turns:
             if box.leased != op.message or box.lease is None or box.lease[:3] != (op.attempt, *op.incarnation):
                 return self._not_leased(op, box)
             lane = box.lease[3]
+        elif 0 < op.turn <= box.turn:
+            return Committed(box.last_seq, next=self._next(box, op), twice=True)
         if op.checkpoint and (refusal := self._sessions.room_for_checkpoint(box, op.checkpoint)):
             return refusal
         if op.sends and op.unsendable == "refuse":
             return self._try(op, box, lane, now_ms)
         sends = self._write(op, box, lane, now_ms)
-        return sends if isinstance(sends, Rejected) else Committed(box.last_seq, sends, self._next(box, op))
+        return sends if isinstance(sends, Rejected) else Committed(box.last_seq, sends, self._next(box, op, lane))
 
     def _not_leased(self, op: ops.CommitTurn, box: Box) -> Answer:
         """It was committed before, or it is somebody else's."""
@@ -59,14 +61,19 @@ class Turns:
             self._run("ROLLBACK TO turn")
             self._boxes.rewind(mark)
         self._run("RELEASE turn")
-        return sends if isinstance(sends, Rejected) else Committed(box.last_seq, sends, self._next(box, op))
+        return sends if isinstance(sends, Rejected) else Committed(box.last_seq, sends, self._next(box, op, lane))
 
     def _write(
         self, op: ops.CommitTurn, box: Box, lane: str, now_ms: int
     ) -> tuple[Accepted | Unsendable, ...] | Rejected:
+        for key in op.cancels:
+            self._post.cancelled(op.path, key, now_ms)
         if op.message:
-            self._post.finish(box, op.message, lane, op.outcome, now_ms)
+            self._post.finish(box, op.message, op.outcome, now_ms)
+        else:
+            self._sessions.is_written(box, op.turn)
         self._sessions.settle_intents(box, op.message)
+        self._sessions.drop_stash(box)
         if op.state is not None:
             self._sessions.change(box, op.state, op.state_version, op.entries, now_ms)
         elif op.entries or op.checkpoint:
@@ -85,5 +92,10 @@ class Turns:
                 sends.append(Unsendable(dead, answer.code, answer.why))
         return tuple(sends)
 
-    def _next(self, box: Box, op: ops.CommitTurn) -> Leased | Nothing | None:
+    def _next(self, box: Box, op: ops.CommitTurn, lane: str = "") -> Leased | Nothing | None:
+        """``lane`` is that of the message which is finished."""
+        if lane and op.lease_until_ms:
+            return self._post.lease_after(box, lane, op.lease_until_ms)
+        if lane:
+            self._post.go_on(box, lane)
         return self._post.lease_next(box, op.lease_until_ms) if op.lease_until_ms else None

@@ -64,6 +64,7 @@ class Upkeep:
             return 0
         row = {"status": status, "until_ms": until_ms, "limit": limit}
         ids = self._run(self._sql["old_mail"], row).fetchall()
+        self._connection.executemany(self._sql["remove_intents_of_mail"], ids)
         self._connection.executemany(self._sql["remove_failures"], ids)
         self._connection.executemany(self._sql["remove_mail"], ids)
         return len(ids)

@@ -4,7 +4,17 @@ SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, me
 FROM mail WHERE sender = :sender AND key = :key;
 
 -- name: read_history
-SELECT message, attempt, at_ms, what, reason FROM failures WHERE message = :id ORDER BY line;
+SELECT message, attempt, at_ms, what, reason, fingerprint, rung, remedy FROM failures WHERE message = :id ORDER BY line;
+
+-- name: read_parked
+SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
+    closed_ms, outcome
+FROM mail WHERE status = 4 AND id > :after AND substr(receiver, 1, length(:prefix)) = :prefix ORDER BY id LIMIT :limit;
+
+-- name: read_lapsed
+SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
+    closed_ms, outcome
+FROM mail WHERE status = 4 AND due_ms <= :now_ms ORDER BY due_ms, id LIMIT :limit;
 
 -- name: read_mailbox
 SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
@@ -32,6 +42,9 @@ SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, me
     closed_ms, outcome
 FROM mail WHERE status = 2 AND until_ms <= :now_ms ORDER BY until_ms, id LIMIT :limit;
 
+-- name: read_holders
+SELECT receiver FROM mail WHERE status = 2 AND receiver > :after ORDER BY receiver LIMIT :limit;
+
 -- name: read_next_due
 SELECT min(due_ms) FROM mail WHERE due_ms IS NOT NULL;
 
@@ -40,11 +53,20 @@ SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, me
     closed_ms, outcome
 FROM mail WHERE status = 6 AND id > :after AND substr(receiver, 1, length(:prefix)) = :prefix ORDER BY id LIMIT :limit;
 
+-- name: read_delayed
+SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
+    closed_ms, outcome
+FROM mail WHERE due_ms >= :due_ms AND (due_ms > :due_ms OR id > :id) AND status = 0 ORDER BY due_ms, id LIMIT :limit;
+
 -- name: read_crons
 SELECT name, receiver, sender, cron, body, due_ms, session, meta FROM crons WHERE name > :after ORDER BY name LIMIT :limit;
 
 -- name: read_owner
 SELECT boot, n FROM owners WHERE path = :path;
+
+-- name: read_session_count
+SELECT count(*) FROM sessions WHERE path > :above AND path < :above || char(1114111)
+    AND instr(substr(path, length(:above) + 1), '/') = 0;
 
 -- name: read_sessions
 -- No path holds the last character of Unicode.
@@ -72,6 +94,9 @@ SELECT id, first_seq, last_seq FROM sessions WHERE path = :path;
 -- name: read_log
 SELECT :path, seq, at_ms, type, body, message, attempt, broken FROM log
 WHERE session = :session AND seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: read_kept
+SELECT path, record, at_ms FROM kept WHERE path > :after ORDER BY path LIMIT :limit;
 
 -- name: read_intents
 SELECT path, message, call, attempt, tool, arguments, idempotent, at_ms, outcome, coalesce(outcome_ms, 0) FROM intents
@@ -102,13 +127,13 @@ SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, me
 FROM mail ORDER BY id;
 
 -- name: export_failures
-SELECT message, attempt, at_ms, what, reason FROM failures ORDER BY message, line;
+SELECT message, attempt, at_ms, what, reason, fingerprint, rung, remedy FROM failures ORDER BY message, line;
 
 -- name: export_crons
 SELECT name, receiver, sender, cron, body, due_ms, session, meta FROM crons ORDER BY name;
 
 -- name: export_owners
-SELECT path, boot, n FROM owners ORDER BY path;
+SELECT path, boot, n, turn FROM owners ORDER BY path;
 
 -- name: export_states
 SELECT path, state, state_version, last_seq, '', changed_ms, digest FROM sessions WHERE state IS NOT NULL ORDER BY path;
@@ -117,6 +142,12 @@ SELECT path, state, state_version, last_seq, '', changed_ms, digest FROM session
 SELECT path, checkpoints.state, checkpoints.state_version, seq, name, at_ms, checkpoints.digest
 FROM sessions JOIN checkpoints ON checkpoints.session = sessions.id
 WHERE checkpoints.state IS NOT NULL ORDER BY path, made;
+
+-- name: read_stashes
+SELECT path, boot, n FROM stash WHERE path > :after ORDER BY path LIMIT :limit;
+
+-- name: export_stashes
+SELECT path, boot, n, entries FROM stash ORDER BY path;
 
 -- name: export_log
 SELECT path, seq, at_ms, type, body, message, attempt, broken
@@ -128,6 +159,9 @@ FROM sessions ORDER BY path;
 
 -- name: export_tombstones
 SELECT path, removed_ms, last_seq FROM tombstones ORDER BY path;
+
+-- name: export_kept
+SELECT path, record, at_ms FROM kept ORDER BY path;
 
 -- name: export_intents
 SELECT path, message, call, attempt, tool, arguments, idempotent, at_ms, outcome, coalesce(outcome_ms, 0)

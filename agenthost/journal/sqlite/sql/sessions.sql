@@ -7,14 +7,23 @@ VALUES (:path, :now_ms, :now_ms, :first_seq, :last_seq, :state_version, :state_b
 UPDATE sessions SET changed_ms = :now_ms, last_seq = :last_seq, ended_ms = NULL WHERE id = :session;
 
 -- name: session_changed
-UPDATE sessions SET changed_ms = :now_ms, last_seq = :last_seq, ended_ms = NULL, state_version = :state_version,
-    state_bytes = :state_bytes, digest = :digest, state = :state WHERE id = :session;
+UPDATE sessions SET changed_ms = ?, last_seq = ?, ended_ms = NULL, state_version = ?, state_bytes = ?, digest = ?,
+    state = ? WHERE id = ?;
 
 -- name: session_end
 UPDATE sessions SET ended_ms = coalesce(ended_ms, :now_ms) WHERE id = :session;
 
 -- name: log
 INSERT INTO log (session, seq, at_ms, type, message, attempt, broken, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: stash
+INSERT OR REPLACE INTO stash (path, boot, n, entries) VALUES (:path, :boot, :n, :entries);
+
+-- name: stashed
+SELECT boot, n, entries FROM stash WHERE path = :path;
+
+-- name: drop_stash
+DELETE FROM stash WHERE path = :path;
 
 -- name: checkpoint_count
 SELECT count(*), sum(name = :name) FROM checkpoints WHERE session = :session;

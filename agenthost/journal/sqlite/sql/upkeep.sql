@@ -4,6 +4,9 @@ SELECT id FROM mail WHERE status = :status AND closed_ms <= :until_ms ORDER BY c
 -- name: remove_mail
 DELETE FROM mail WHERE id = ?;
 
+-- name: remove_intents_of_mail
+DELETE FROM intents WHERE (path, message) = (SELECT receiver, id FROM mail WHERE id = ?);
+
 -- name: remove_failures
 DELETE FROM failures WHERE message = ?;
 

@@ -1,0 +1,97 @@
+"""``agenthost asked``, ``approve``, ``deny``, ``answer``: messages that wait for a person, and what the person says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agenthost.cli.asking import client, complete_path, normal
+from agenthost.cli.showing import Column, Format, dump, table
+from agenthost.errors import UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from agenthost.client.client import Client
+
+Which = Annotated[
+    str,
+    typer.Argument(
+        metavar="MESSAGE",
+        help="Its number, as asked shows it, or the path of the agent whose only question it is.",
+        autocompletion=complete_path,
+    ),
+]
+Text = Annotated[str, typer.Argument(metavar="TEXT", help="What is said; the agent gets it.")]
+
+
+def asked(
+    path: Annotated[
+        str | None,
+        typer.Argument(metavar="PATH", help="Of this agent and all below; all without.", autocompletion=complete_path),
+    ] = None,
+    output: Annotated[Format, typer.Option("-o", "--output", help="Format.")] = Format.table,
+) -> None:
+    """List messages that wait for a person, oldest first."""
+    with client() as host:
+        found = list(_questions(host, normal(path) if path else ""))
+    if output in (Format.table, Format.wide):
+        columns = [Column("NUMBER"), Column("AGENT"), Column("SINCE", miss=2), Column("UNTIL", miss=3)]
+        columns += [Column("QUESTION"), Column("BECAUSE", miss=1)]
+        rows = [
+            (one["message"], one["receiver"], _at(one["since"]), _at(one["until"]), one["question"], one["reason"])
+            for one in found
+        ]
+        table(columns, rows, full=output is Format.wide)
+    else:
+        dump(found, output, items=found, key="message")
+
+
+def approve(which: Which, text: Annotated[str, typer.Argument(metavar="[TEXT]", help="What to heed.")] = "") -> None:
+    """Say yes: the message is tried again."""
+    _say(which, text, yes=True)
+
+
+def deny(which: Which, text: Annotated[str, typer.Argument(metavar="[TEXT]", help="Why not.")] = "") -> None:
+    """Say no: the message is set aside as a dead letter."""
+    _say(which, text, yes=False)
+
+
+def answer(which: Which, text: Text) -> None:
+    """Say something; the message is tried again with it."""
+    _say(which, text, yes=True)
+
+
+def _say(which: str, text: str, *, yes: bool) -> None:
+    with client() as host:
+        host.request("answer", {"message": _number(host, which), "yes": yes, "text": text})
+
+
+def _number(host: Client, which: str) -> int:
+    if which.isdecimal():
+        return int(which)
+    path = normal(which)
+    found = [one for one in _questions(host, path) if one["receiver"] == path]
+    if not found:
+        raise UnknownName(f"cannot answer {path}: no message of it waits for a person", hint="see agenthost asked")
+    if len(found) > 1:
+        numbers = ", ".join(str(one["message"]) for one in found)
+        raise UsageError(f"cannot choose among {len(found)} questions of {path}", hint=f"name one: {numbers}")
+    return int(found[0]["message"])
+
+
+def _questions(host: Client, path: str) -> Iterator[dict[str, Any]]:
+    after = 0
+    while page := host.request("asked", {"prefix": path, "after": after}):
+        for one in page:
+            if not path or one["receiver"] == path or one["receiver"].startswith(path.rstrip("/") + "/"):
+                yield one
+        after = page[-1]["message"]
+
+
+def _at(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
+
+
+COMMANDS = {"asked": asked, "approve": approve, "deny": deny, "answer": answer}

@@ -1,0 +1,164 @@
+"""What becomes of a message whose turn has failed, as an operation of a store. ``core.remedy`` decides; pure.
+
+Only attempts that failed by themselves count: a turn that was cut off because its host ended, or that an operator
+stopped, costs a message nothing. ``Requeue`` of a dead letter begins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from agenthost.core.remedy import rungs as on
+from agenthost.core.remedy.failure import Failure
+from agenthost.core.remedy.fingerprint import fingerprint
+from agenthost.core.remedy.ladder import (
+    Past,
+    Remedy,
+    decide,
+    decide_again,
+    last_fingerprint,
+    since_requeued,
+    usual,
+)
+from agenthost.core.remedy.rungs import Ladder
+from agenthost.journal import ops, values
+from agenthost.journal.limits import CHECKPOINTS
+from agenthost.journal.words import Terms
+from agenthost.protocol import mail as say
+
+_AFTER_TURN = ".turn."
+ESCALATED_MS = 1000
+"""So long a message is held back whose agent is to be ended because of it: the next incarnation gets it."""
+
+Settling = ops.BackOff | ops.Park | ops.DeadLetter | ops.Move
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """``op`` carries out ``remedy``; ``fingerprint`` is that of the failure it is for."""
+
+    op: Settling
+    remedy: Remedy
+    fingerprint: str
+
+    @property
+    def escalates(self) -> bool:
+        rung = self.remedy.rung
+        return isinstance(rung, on.Escalate) or (isinstance(rung, on.Dead_letter) and rung.escalates)
+
+
+def after_failure(
+    held: values.Mail,
+    failure: Failure,
+    history: Sequence[values.Failure],
+    terms: Terms,
+    now_ms: int,
+    chance: int,
+    *,
+    final: bool = False,
+) -> Verdict:
+    """``final``: it need not be tried again, whatever its terms."""
+    remedy = decide(ladder_of(terms), _past(history), failure, held.attempt, chance, final=final)
+    return _verdict(held, remedy, fingerprint(failure), failure.text, now_ms)
+
+
+def instead(
+    held: values.Mail, why: str, history: Sequence[values.Failure], terms: Terms, now_ms: int, chance: int
+) -> Verdict:
+    """The remedy of this attempt could not be applied, or nobody has answered: the next one for the same failure."""
+    past = _past(history)
+    remedy = decide_again(ladder_of(terms), past, why, held.attempt, chance)
+    return _verdict(held, remedy, last_fingerprint(since_requeued(past)), why, now_ms)
+
+
+def ladder_of(terms: Terms) -> Ladder:
+    return terms.ladder or usual(terms.attempts, terms.initial_ms / 1000, terms.max_ms / 1000)
+
+
+def for_attempt(history: Sequence[values.Failure]) -> say.Remedy | None:
+    """What was decided after the last failure, for the attempt that begins now."""
+    answer, by = "", ""
+    for line in reversed(history):
+        if line.what == "requeued":
+            break
+        kept = _unpack(line.remedy) if line.remedy else {}
+        if line.what == "answered":
+            answer, by = str(kept.get("answer", "")), str(kept.get("by", ""))
+        elif line.rung:
+            parameters = _pack(kept.get("parameters", {}))
+            return say.Remedy(line.rung, str(kept.get("word", "")), parameters, answer, by)
+    return None
+
+
+def answer_of(parked: values.Mail, *, yes: bool, text: str, by: str) -> ops.Resume | ops.DeadLetter:
+    """What a person has said to a message that waits for one."""
+    words = f"{'yes' if yes else 'no'}, says {by}" + (f": {text}" if text else "")
+    if not yes:
+        return ops.DeadLetter(parked.id, parked.attempt, words)
+    return ops.Resume(parked.id, words, ops.Mark(remedy=_pack({"answer": text or "yes", "by": by})))
+
+
+def turns_kept(terms: Terms) -> int:
+    """How many turns back its ladder may want to go."""
+    rungs = terms.ladder.rungs if terms.ladder is not None else ()
+    return max((rung.turns for rung in rungs if isinstance(rung, on.Roll_back)), default=0)
+
+
+def checkpoint_name(kept: Sequence[values.State], turns: int) -> str:
+    """Of the state after a turn, so that ``turns`` of them and the present one are there, newest first. The author's
+    own count too. "" where there is no room for another."""
+    ours = [one.name for one in kept if one.name.startswith(_AFTER_TURN)]
+    if len(ours) > turns:
+        return ours[-1]
+    if len(kept) >= CHECKPOINTS:
+        return ours[-1] if ours else ""
+    return next(name for n in range(CHECKPOINTS) if (name := f"{_AFTER_TURN}{n}") not in ours)
+
+
+def question_of(parked: values.Mail, history: Sequence[values.Failure]) -> dict[str, Any]:
+    """What is asked, and why."""
+    line = next((one for one in reversed(history) if one.what == "parked"), None)
+    kept = _unpack(line.remedy) if line is not None and line.remedy else {}
+    return {
+        "message": parked.id,
+        "receiver": parked.receiver,
+        "sender": parked.sender,
+        "attempt": parked.attempt,
+        "question": str(kept.get("parameters", {}).get("question", "")),
+        "reason": "" if line is None else line.reason,
+        "since": 0 if line is None else line.at_ms / 1000,
+        "until": parked.due_ms / 1000,
+    }
+
+
+def _past(history: Sequence[values.Failure]) -> list[Past]:
+    return [Past(line.attempt, line.fingerprint, line.rung, line.what) for line in history]
+
+
+def _verdict(held: values.Mail, remedy: Remedy, mark: str, reason: str, now_ms: int) -> Verdict:
+    rung, parameters = remedy.rung, dict(remedy.parameters)
+    match rung:
+        case on.Roll_back(turns=turns):
+            parameters["turns"] = turns
+        case on.Ask(question=question):
+            parameters["question"] = question
+    kept = ops.Mark(mark, remedy.label, _pack({"word": on.word(rung), "parameters": parameters}))
+    number, attempt = held.id, held.attempt
+    op: Settling
+    match rung:
+        case on.Dead_letter():
+            op = ops.DeadLetter(number, attempt, reason, kept)
+        case on.Ask(deadline_s=deadline_s):
+            op = ops.Park(number, attempt, reason, now_ms + round(deadline_s * 1000) if deadline_s else 0, kept)
+        case on.Fall_back(agent=path) if path:
+            op = ops.Move(number, attempt, path, reason, kept)
+        case on.Escalate():
+            op = ops.BackOff(number, attempt, now_ms + ESCALATED_MS, reason, kept)
+        case _:
+            op = ops.BackOff(number, attempt, now_ms + round(remedy.pause_s * 1000), reason, kept)
+    return Verdict(op, remedy, mark)

@@ -1,0 +1,45 @@
+"""The session log of an agent in a test without a host: what its turns have told, as readers of it would see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from agenthost.agent.telling import Telling
+from agenthost.protocol import mail
+from agenthost.protocol.codec import unpack_body
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """``broken``: it was told by a turn that failed, or its block was left by an exception."""
+
+    type: str
+    fields: dict[str, Any]
+    broken: bool = False
+
+
+class SessionLog:
+    """Stands for the journal as far as ``Telling`` needs one: it has no door, so nothing is said before its time."""
+
+    sock = None
+    backlog_bytes = 0
+    in_hand: mail.Mail | None = None
+    on_unsaid: Callable[[], None] | None = None
+    preface: Callable[[], bytes] = bytes
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.telling = Telling(self)  # type: ignore[arg-type]  # as much of a Durable as it needs
+
+    def open(self) -> SessionLog:
+        return self
+
+    def tell(self, frames: bytes) -> None:
+        """Nobody looks on."""
+
+    def end_turn(self, *, well: bool) -> None:
+        for one in self.telling.entries():
+            self.entries.append(Entry(one.type, unpack_body(one.body), one.broken or not well))
+        self.telling.committed()

@@ -1,0 +1,230 @@
+"""A message whose turn fails, at the door of its agent: what is decided, what the next attempt is given, who hears."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import pytest
+
+from agenthost.core.remedy import rungs as on
+from agenthost.core.remedy.failure import Failure
+from agenthost.core.remedy.rungs import Ladder
+from agenthost.journal import words
+from agenthost.journal.clerk import Party
+from agenthost.journal.words import Terms
+from agenthost.protocol import mail as say
+from tests.journal.test_clerk import Office, packed
+
+GARBAGE = Failure("crash", "ValueError", "crew:handle+3")
+FULL = (
+    on.Retry(1, 0.1),
+    on.Vary({"temperature": 0.9}, {}, ("seed",)),
+    on.Compact({"keep_last": 2}),
+    on.Ask("go on?", 60.0),
+    on.Dead_letter(),
+)
+
+
+def terms(*rungs: on.Rung, attempts: int = 20) -> Terms:
+    return Terms(ladder=Ladder(rungs, attempts))
+
+
+def begun(*rungs: on.Rung, attempts: int = 20) -> tuple[Office, Party]:
+    office = Office()
+    party = office.own("/a", 1, terms(*rungs, attempts=attempts))
+    office.send("/a", packed("x"))
+    return office, party
+
+
+def take(office: Office, party: Party) -> say.Mail:
+    office.pass_time(0)
+    mail: say.Mail = office.ask(party, say.Take(1)).mail
+    return mail
+
+
+def fail(office: Office, party: Party, mail: say.Mail, failure: Failure = GARBAGE, **more: Any) -> words.Remedied:
+    office.told.clear()
+    assert office.ask(party, say.Fail(9, mail.message, mail.attempt, "no JSON", failure=failure, **more)) == say.Done(9)
+    return next(one for one in office.told if isinstance(one, words.Remedied))
+
+
+def test_each_attempt_is_given_the_next_rung_with_its_parameters() -> None:
+    office, party = begun(*FULL)
+    office.clerk.settling.chance = lambda: 41
+    mail = take(office, party)
+    assert (mail.attempt, mail.remedy) == (1, None)
+    said = fail(office, party, mail)
+    assert (said.rung, said.pause_ms, said.fingerprint) == ("retry", 100, "crash ValueError at crew:handle+3")
+    assert (said.boot, said.n, said.why, said.reason) == (1, 1, "attempt 1 of 20", "no JSON")
+    assert office.ask(party, say.Take(1)).mail is None
+    office.pass_time(100)
+    found = []
+    for _ in range(3):
+        mail = take(office, party)
+        assert mail.remedy is not None
+        found.append((mail.attempt, mail.remedy.rung, mail.remedy.word, msgpack.unpackb(mail.remedy.parameters)))
+        fail(office, party, mail)
+    assert found == [
+        (2, "retry", "retry", {}),
+        (3, "vary seed=random temperature=0.9", "vary", {"temperature": 0.9, "seed": 41}),
+        (4, "compact keep_last=2", "compact", {"keep_last": 2}),
+    ]
+    assert office.ask(party, say.Take(1)).mail is None
+    (parked,) = office.clerk.reader().parked()
+    assert parked.due_ms == office.now_ms + 60_000
+
+
+def test_a_remedy_that_cannot_be_applied_is_followed_by_the_next_at_once() -> None:
+    office, party = begun(on.Compact(), on.Vary({"t": 1}), on.Dead_letter())
+    fail(office, party, take(office, party))
+    mail = take(office, party)
+    said = fail(office, party, mail, Failure("error"), skipped=True)
+    assert (said.rung, said.fingerprint) == ("vary t=1", "crash ValueError at crew:handle+3")
+    assert said.why.startswith("no JSON; attempt 2 of 20")
+    assert take(office, party).remedy.rung == "vary t=1"  # type: ignore[union-attr]
+
+
+def test_what_the_agent_refuses_is_a_dead_letter_whatever_its_ladder() -> None:
+    office, party = begun(*FULL)
+    said = fail(office, party, take(office, party), Failure("refused"), final=True)
+    assert said.rung == "dead_letter" and not said.escalates
+    assert any(isinstance(one, words.SetAside) for one in office.told)
+
+
+def ask_of(office: Office, what: str, **args: Any) -> words.Answer:
+    number = next(office._ids)
+    office.host(words.Ask(number, what, args))
+    return next(one for one in office.told if isinstance(one, words.Answer) and one.id == number)
+
+
+def asked(office: Office) -> list[dict[str, Any]]:
+    return list(ask_of(office, "asked", prefix="", after=0, limit=10).result)
+
+
+@pytest.mark.parametrize("text", ["", "use the other tool"])
+def test_what_a_person_says_reaches_the_next_attempt_and_no_other_message_waits_for_it(text: str) -> None:
+    office, party = begun(on.Ask("go on?"), on.Dead_letter())
+    mail = take(office, party)
+    fail(office, party, mail)
+    (question,) = asked(office)
+    assert (question["message"], question["receiver"], question["question"]) == (mail.message, "/a", "go on?")
+    assert (question["reason"], question["until"]) == ("no JSON", 0)
+    other = office.own("/b", 2)
+    assert office.ask(other, say.Send(7, "/a", packed("y"), "k")) == say.Done(7)
+    of_other = take(office, party)
+    assert msgpack.unpackb(of_other.body) == "y"
+    office.ask(party, say.Commit(8, of_other.message, of_other.attempt))
+    answer = ask_of(office, "answer", message=mail.message, text=text, by="uid 1", yes=True)
+    assert (answer.code, answer.result) == ("", "/a")
+    again = take(office, party)
+    assert again.remedy is not None
+    assert (again.remedy.word, again.remedy.answer, again.remedy.by) == ("ask", text or "yes", "uid 1")
+    assert asked(office) == []
+    assert fail(office, party, again).rung == "dead_letter"  # it was asked once
+
+
+def test_a_message_that_a_person_denies_is_set_aside() -> None:
+    office, party = begun(on.Ask("go on?"))
+    mail = take(office, party)
+    fail(office, party, mail)
+    office.told.clear()
+    ask_of(office, "answer", message=mail.message, text="too dear", by="uid 1", yes=False)
+    (dead,) = office.clerk.reader().dead_letters()
+    assert office.clerk.reader().history(dead.id)[-1].reason == "no, says uid 1: too dear"
+    assert any(isinstance(one, words.SetAside) for one in office.told)
+
+
+def test_what_waits_for_nobody_cannot_be_answered() -> None:
+    office, party = begun(*FULL)
+    for number in (take(office, party).message, 999):
+        answer = ask_of(office, "answer", message=number, text="", by="uid 1", yes=True)
+        assert answer.code == "usage" and "cannot answer" in answer.why
+
+
+def test_a_question_that_nobody_answers_in_time_is_followed_by_the_next_rung() -> None:
+    office, party = begun(on.Ask("go on?", 60.0), on.Vary({"t": 1}), on.Dead_letter())
+    mail = take(office, party)
+    fail(office, party, mail)
+    office.pass_time(59_999)
+    assert len(asked(office)) == 1
+    office.told.clear()
+    office.pass_time(1)
+    (said,) = [one for one in office.told if isinstance(one, words.Remedied)]
+    assert said.rung == "vary t=1" and said.why.startswith("nobody has answered in time; attempt 1 of 20")
+    assert take(office, party).remedy.rung == "vary t=1"  # type: ignore[union-attr]
+
+
+def test_a_deadline_passes_though_the_journal_has_been_started_anew_and_knows_nobody() -> None:
+    office, party = begun(on.Ask("go on?", 60.0), on.Dead_letter())
+    fail(office, party, take(office, party))
+    later = Office(office.store)
+    later.now_ms = office.now_ms + 61_000
+    later.clerk.opened(later.now_ms)
+    later.pass_time(0)
+    later.pass_time(2_000)  # the host has said meanwhile how /a is treated
+    assert later.clerk.reader().parked() == ()
+    (waits,) = later.clerk.reader().mailbox("/a")
+    last = later.clerk.reader().history(waits.id)[-1]
+    assert (last.what, last.reason, last.rung) == ("backed_off", "nobody has answered in time", "retry")
+
+
+def test_a_fall_back_gives_the_message_to_the_other_agent_with_its_history() -> None:
+    office, party = begun(on.Fall_back("/b"), on.Dead_letter())
+    mail = take(office, party)
+    fail(office, party, mail)
+    other = office.own("/b", 2, terms(on.Fall_back("/a"), on.Dead_letter(), attempts=3))
+    moved = take(office, other)
+    assert (moved.message, moved.attempt, moved.body) == (mail.message, 2, mail.body)
+    assert moved.remedy is not None and moved.remedy.rung == "fall_back /b"
+    assert fail(office, other, moved).rung == "fall_back /a"
+    assert fail(office, party, take(office, party)).rung == "dead_letter"
+
+
+@pytest.mark.parametrize("rung", [on.Escalate(), on.Dead_letter(escalates=True)])
+def test_an_escalation_tells_the_host_whom_to_end(rung: on.Rung) -> None:
+    office, party = begun(rung)
+    said = fail(office, party, take(office, party))
+    assert said.escalates and (said.path, said.boot, said.n) == ("/a", 1, 1)
+    is_dead = isinstance(rung, on.Dead_letter)
+    assert len(office.clerk.reader().dead_letters()) == is_dead
+    assert office.ask(party, say.Take(1)).mail is None  # it is not for the one that is to be ended
+    office.pass_time(1000)
+    assert office.clerk.reader().open_count("/a") == (not is_dead)
+
+
+def test_a_process_that_died_of_a_signal_climbs_for_that_signal() -> None:
+    office, party = begun(on.Retry(1, 0.1), on.Vary({"t": 1}), on.Dead_letter())
+    fail(office, party, take(office, party))
+    office.pass_time(100)
+    take(office, party)
+    office.told.clear()
+    word = words.Disown(77, "/a", 1, 1, "killed by SIGSEGV", party.terms, Failure("signal", "SIGSEGV"))
+    office.host(word)
+    (said,) = [one for one in office.told if isinstance(one, words.Remedied)]
+    assert (said.rung, said.fingerprint, said.reason) == ("retry", "signal SIGSEGV", "killed by SIGSEGV")
+
+
+def committed(office: Office, party: Party, value: int) -> None:
+    office.send("/a", packed(value))
+    mail = take(office, party)
+    office.ask(party, say.Commit(5, mail.message, mail.attempt, packed({"n": value})))
+
+
+def test_the_states_of_so_many_turns_ago_are_kept_for_who_rolls_back() -> None:
+    office = Office()
+    party = office.own("/a", 1, terms(on.Roll_back(2), on.Dead_letter()))
+    for value in range(10):
+        committed(office, party, value)
+    found = [msgpack.unpackb(office.ask(party, say.Load(6, back=back)).state) for back in (1, 2)]
+    assert found == [{"n": 8}, {"n": 7}]
+    assert isinstance(office.ask(party, say.Load(6, back=3)), say.Refused)
+    assert len(office.clerk.reader().checkpoints("/a")) == 3
+
+
+def test_nothing_is_kept_for_who_does_not_roll_back() -> None:
+    office = Office()
+    party = office.own("/a", 1, terms(on.Retry(), on.Dead_letter()))
+    for value in range(3):
+        committed(office, party, value)
+    assert office.clerk.reader().checkpoints("/a") == ()
