@@ -162,7 +162,7 @@ class GivingWay:
         before, of.cpu_seen_s = of.cpu_seen_s, used
         if used - before >= pace.MUCH_CPUS * fair * PERIOD_S:
             times = pace.read_times(of.cell.own_members()[:THREADS_PER_CELL], THREADS_PER_CELL)
-            self._suspects[of.n] = Suspect(of, now, times)
+            self._suspects[of.n] = Suspect(of, now, times, used_s=used)
 
     def _suspect_on(self, suspect: Suspect, fair: float, now: float) -> None:
         period, members = self._measure(suspect, now)

@@ -1,13 +1,14 @@
 """A fork bomb of 1,500 processes in one agent, none of which ever sleeps, is that agent's trouble alone.
 
-It is a danger to the machine it runs on, so whatever becomes of this test, the guardian is killed after a minute, and
-the kernel ends everything below it.
+It is a danger to the machine it runs on, so whatever becomes of this test, the guardian is killed after some minutes,
+and the kernel ends everything below it.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -26,14 +27,15 @@ STATUS_S = 1.0
 TIMES = 10.0
 """So many times the undisturbed p99 of a call between two others, at most."""
 
-CALLS, LOOKS = 1000, 100
+CALLS, ROUNDS, LOOKS = 1000, 3, 100
 
 MANY = 1500
 
 CALM_S = 15.0
 """After so long, at the latest, it gives way: the host looks once a second, and lowers a crowd in parts."""
 
-HARD_END_S = 60
+HARD_END_S = 150
+"""It gives way while it grows, so that takes half a minute."""
 
 
 @contextmanager
@@ -48,7 +50,7 @@ def hard_end(pid: int) -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("tier", WALLS)
 def test_beside_a_fork_bomb_the_host_answers_and_others_call_each_other(
     start: Start, watch: Watch, record_tier: Callable[..., None], tier: str
@@ -89,16 +91,20 @@ def test_beside_a_fork_bomb_the_host_answers_and_others_call_each_other(
 
 
 def measured(host: Running) -> tuple[float, float]:
-    """p99 of calls of /a to /b, and then of status, in ms: one is a promise to agents, one to operators."""
-    done = host.call("/a", {"do": "many", "path": "/b", "n": CALLS}, timeout=120)
-    assert done["errors"] == [] and len(done["took_s"]) == CALLS
+    """p99 of calls of /a to /b (the middle one of some rounds), and then of status, in ms: one is a promise to agents,
+    one to operators."""
+    rounds = []
+    for _ in range(ROUNDS):
+        done = host.call("/a", {"do": "many", "path": "/b", "n": CALLS}, timeout=120)
+        assert done["errors"] == [] and len(done["took_s"]) == CALLS
+        rounds.append(p99(done["took_s"]))
     looks_s: list[float] = []
     with host.new_client(patience_s=PATIENCE_S) as client:
         for _ in range(LOOKS):
             began = time.perf_counter()
             client.request("status", {}, timeout=PATIENCE_S)
             looks_s.append(time.perf_counter() - began)
-    return p99(done["took_s"]) * 1000, p99(looks_s) * 1000
+    return statistics.median(rounds) * 1000, p99(looks_s) * 1000
 
 
 def seconds_until_calm(host: Running, bound_ms: float) -> float:
