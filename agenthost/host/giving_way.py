@@ -129,10 +129,13 @@ class GivingWay:
 
     def _lower_rest_soon(self) -> None:
         """A crowd is lowered in parts, none of which holds up the loop for long."""
-        if self._timer is not None and any(one.lowered and not one.is_through for one in self._suspects.values()):
+        if self._timer is None or self._rest is not None:
+            return
+        if any(one.lowered and not one.is_through for one in self._suspects.values()):
             self._rest = asyncio.get_running_loop().call_later(SOON_S, self._lower_rest)
 
     def _lower_rest(self) -> None:
+        self._rest = None
         self._left = PROCESSES_PER_LOOK
         for suspect in list(self._suspects.values()):
             if suspect.lowered and not suspect.is_through:
@@ -214,7 +217,10 @@ class GivingWay:
     def _lower(self, suspect: Suspect, members: list[int]) -> set[int]:
         """Children are born with it, so each is changed once, but for those that were born meanwhile. Returns threads
         that gave way before; not for our own doing."""
-        some = self._some(suspect, members)
+        # Those that are not lowered yet first: beside them the others get nothing, and a crowd grows by them alone.
+        new = [pid for pid in members if pid not in suspect.changed][: self._left]
+        self._left -= len(new)
+        some = new or self._some(suspect, members)
         others = [one for one in (*self._suspects.values(), *self._restoring.values()) if one is not suspect]
         before: set[int] = set()
         for pid in some:
@@ -222,7 +228,7 @@ class GivingWay:
             if found and not any(pid in one.changed for one in others):
                 before |= found
         suspect.changed.update(some)
-        suspect.is_through = suspect.is_through or suspect.passed >= len(members)
+        suspect.is_through = suspect.is_through or suspect.changed.issuperset(members)
         return before
 
     def _restore(self, suspect: Suspect) -> None:
