@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from typing import Callable, Generic, Self, TypeVar
 
 from agenthost.containment import descent, measure, procfs, signals
+from agenthost.containment.aside import Aside, CpuGround
 from agenthost.containment.cell import CellOrder, Usage
 from agenthost.containment.means import means
 from agenthost.containment.nest import Nest
@@ -37,6 +38,9 @@ class BookedCell(ABC):
         self._stopped: descent.Known = {}
         self._on_empty: Callable[[], None] | None = None
         self._watched_fd = -1
+        self.cpu_ground: CpuGround | None = None
+        """Where crowds can be set aside, if anywhere."""
+        self._aside: Aside | None = None
         nest.enter(self)
 
     @abstractmethod
@@ -123,6 +127,18 @@ class BookedCell(ABC):
     def let_others_first(self, on: bool) -> None:
         """It is no group."""
 
+    def set_aside(self, pid: int) -> bool:
+        ground = self.cpu_ground
+        if ground is None:
+            return False
+        if self._aside is None:
+            self._aside = Aside(ground.base, ground.home, f"{self.path}@{self.incarnation}")
+        self._aside.put(pid)
+        return True
+
+    def take_back(self, most: int) -> int:
+        return self._aside.take_back(most) if self._aside is not None else 0
+
     def out_of_memory_kills(self) -> int:
         """Always 0: only a cgroup counts them."""
         return 0
@@ -137,6 +153,8 @@ class BookedCell(ABC):
             cell.close()
         self._unwatch()
         self._on_empty = None
+        if self._aside is not None:
+            self._aside.close()
         self._leave_nest()
 
     def _pulse(self) -> Stat | None:
@@ -184,18 +202,19 @@ C = TypeVar("C", bound=BookedCell)
 
 
 class BookedContainment(Generic[C]):
-    """What pidns and walk share: the nest of their cells, and nothing for the guardian to empty."""
+    """What pidns and walk share: the nest of their cells."""
 
     has_cpu_groups = False
 
-    def __init__(self, without: str = "the config wants no cgroups") -> None:
-        """``without``: why there are no cgroups."""
+    def __init__(self, without: str = "", cpu_ground: CpuGround | None = None) -> None:
+        """``without``: why there are no cgroups. ``cpu_ground``: where crowds can be set aside, if anywhere."""
+        self._cpu_ground = cpu_ground
         self.means = means((), (), {}, without)
         self._nest: Nest[C] = Nest()
         self._readiness = Readiness()
 
     def roots(self) -> list[str]:
-        return []
+        return [self._cpu_ground.base] if self._cpu_ground is not None else []
 
     def watch_memory(self, callback: Callable[[], None]) -> None:
         """An rlimit kills nobody."""
@@ -204,3 +223,5 @@ class BookedContainment(Generic[C]):
         for cell in self._nest.cells():
             cell.close()
         self._readiness.close()
+        if self._cpu_ground is not None:
+            self._cpu_ground.close()

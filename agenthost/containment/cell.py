@@ -89,6 +89,13 @@ class Cell(Protocol):
         """Where the cell is scheduled as a group of its own, what its threads do counts inside of it alone: then the
         group must give way as well. ``OSError``."""
 
+    def set_aside(self, pid: int) -> bool:
+        """Put one of ``own_members`` into a cpu group that weighs next to nothing, whatever it holds. False where there
+        is none, or the cell gives way as a group. ``OSError``."""
+
+    def take_back(self, most: int) -> int:
+        """End that for so many of those that are there, at most; returns for how many. ``OSError``."""
+
     def out_of_memory_kills(self) -> int:
         """How often the kernel killed a member for memory since the cell was made, or they were forgotten."""
 

@@ -15,6 +15,7 @@ from typing import Callable
 
 from agenthost.containment import hierarchy, measure, procfs, signals
 from agenthost.containment.allotment import Allotment
+from agenthost.containment.aside import Aside
 from agenthost.containment.cell import CellOrder, Usage
 from agenthost.containment.emptiness import Emptiness
 from agenthost.containment.ground import Ground
@@ -46,6 +47,7 @@ class CgroupCell:
         self.folder, self._allotment = self._make(limits)
         self._home = f"{self.folder}/{HERE}" if owner.ground.controllers.v2 else self.folder
         self._folder_fd = -1
+        self._aside: Aside | None = None
         self._emptiness = Emptiness(self.folder, owner.readiness)
         owner.nest.enter(self)
 
@@ -150,6 +152,19 @@ class CgroupCell:
             with contextlib.suppress(FileNotFoundError):  # no cpu controller there, or an older kernel
                 hierarchy.write(f"{folder}/cpu.idle", "1" if on else "0")
 
+    def set_aside(self, pid: int) -> bool:
+        """One with a cpu group of its own gives way by that."""
+        home = self._allotment.v1_folder("cpu")
+        if home is None or "cpu" in self._allotment.v1:
+            return False
+        if self._aside is None:
+            self._aside = Aside(home, home, f"{self.path}@{self.incarnation}")
+        self._aside.put(pid)
+        return True
+
+    def take_back(self, most: int) -> int:
+        return self._aside.take_back(most) if self._aside is not None else 0
+
     def out_of_memory_kills(self) -> int:
         return self._allotment.out_of_memory_kills()
 
@@ -165,6 +180,8 @@ class CgroupCell:
             cell.close()
         self._emptiness.close()
         self._close_folder()
+        if self._aside is not None:
+            self._aside.close()
         self._allotment.close()
         hierarchy.try_remove(self.folder)
         self._owner.prune(os.path.dirname(self.folder), self.parent)

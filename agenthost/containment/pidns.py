@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 
 from agenthost.containment import procfs, signals
+from agenthost.containment.aside import CpuGround
 from agenthost.containment.booked import WITHOUT_CGROUPS, BookedCell, BookedContainment
 from agenthost.containment.cell import CellOrder
 from agenthost.containment.procfs import Stat
@@ -58,13 +59,13 @@ class PidnsContainment(BookedContainment[PidnsCell]):
 
     tier = "pidns"
 
-    def __init__(self, user_namespace: bool, without: str = "the config wants no cgroups") -> None:
+    def __init__(self, user_namespace: bool, without: str = "", cpu_ground: CpuGround | None = None) -> None:
         self._user_namespace = user_namespace
-        super().__init__(without)
+        super().__init__(without, cpu_ground)
 
     def cell(self, path: str, incarnation: str, limits: Limits) -> PidnsCell:
         cell = PidnsCell(self._nest, self._readiness, path, incarnation, self._nest.parent_for(path))
-        cell.user_namespace = self._user_namespace
+        cell.user_namespace, cell.cpu_ground = self._user_namespace, self._cpu_ground
         return cell
 
     def explain(self) -> list[str]:

@@ -71,13 +71,16 @@ def _make(tier: Tier, host_name: str, boot: int, without: str) -> Containment:
         from agenthost.containment.cgroup import CgroupContainment
 
         return CgroupContainment(host_name, boot)
+    from agenthost.containment.aside import try_cpu_ground
+
+    cpu_ground = try_cpu_ground(host_name, boot)
     if tier.name == "pidns":
         from agenthost.containment.pidns import PidnsContainment
 
-        return PidnsContainment(tier.user_namespace, without)
+        return PidnsContainment(tier.user_namespace, without, cpu_ground)
     from agenthost.containment.walk import WalkContainment
 
-    return WalkContainment(without)
+    return WalkContainment(without, cpu_ground)
 
 
 def _try_cgroup() -> Tier:

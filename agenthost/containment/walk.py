@@ -49,7 +49,9 @@ class WalkContainment(BookedContainment[WalkCell]):
     tier = "walk"
 
     def cell(self, path: str, incarnation: str, limits: Limits) -> WalkCell:
-        return WalkCell(self._nest, self._readiness, path, incarnation, self._nest.parent_for(path))
+        cell = WalkCell(self._nest, self._readiness, path, incarnation, self._nest.parent_for(path))
+        cell.cpu_ground = self._cpu_ground
+        return cell
 
     def explain(self) -> list[str]:
         return [

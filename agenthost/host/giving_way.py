@@ -29,6 +29,8 @@ CELLS_PER_LOOK = 100
 SUSPECTS = 100
 """0.1 ms each, with three threads. A crowd larger than that does not give way as a whole."""
 THREADS_PER_CELL, PROCESSES_PER_LOOK = 64, 200
+CROWD = 16
+"""Processes of one cell. More of them are set aside as a group: by the policy alone, many weigh much."""
 SOON_S = 0.05
 """Until the next part of a crowd that is being lowered."""
 LATER = (OSError, ContainmentError)
@@ -223,7 +225,10 @@ class GivingWay:
         some = new or self._some(suspect, members)
         others = [one for one in (*self._suspects.values(), *self._restoring.values()) if one is not suspect]
         before: set[int] = set()
+        is_crowd = len(members) > CROWD
         for pid in some:
+            if is_crowd:
+                suspect.of.cell.set_aside(pid)
             found = precedence.lower(pid)
             if found and not any(pid in one.changed for one in others):
                 before |= found
@@ -243,6 +248,8 @@ class GivingWay:
         members = [] if suspect.of.let_go else suspect.of.cell.own_members()
         if not suspect.of.let_go:
             suspect.of.cell.let_others_first(False)
+        if moved := suspect.of.cell.take_back(self._left):
+            suspect.clean, self._left = 0, self._left - moved
         for pid in self._some(suspect, members):
             suspect.clean = 0 if precedence.restore(pid, suspect.spared) else suspect.clean + 1
         if suspect.clean >= len(members):

@@ -203,6 +203,39 @@ def test_a_cell_that_is_a_group_gives_way_as_a_group(cgroup_nursery: Nursery) ->
     assert hierarchy.read(f"{group}/cpu.shares") == weight
 
 
+def test_a_crowd_is_set_aside_with_what_it_starts_and_taken_back(nursery: Nursery) -> None:
+    home = hierarchy.own_folders().get("cpu")
+    if home is None or not os.access(home, os.W_OK):
+        pytest.skip("no group can be made in a v1 hierarchy of the cpu controller here")
+    cell = nursery.cell()
+    birth = nursery.bear(cell, births.with_child)
+    birth.wait_said(2)
+    members = cell.own_members()
+    before = {hierarchy.entries(pid)["cpu"] for pid in members}
+    assert len(before) == 1 and cell.take_back(10) == 0
+    assert all(cell.set_aside(pid) for pid in members)
+    (entry,) = {hierarchy.entries(pid)["cpu"] for pid in members}
+    folder = home + entry.removeprefix(hierarchy.entries("self")["cpu"].rstrip("/"))
+    assert {entry} != before and os.path.isdir(folder)
+    if os.path.exists(f"{folder}/cpu.idle"):
+        assert hierarchy.read(f"{folder}/cpu.idle").strip() == "1"
+    assert cell.take_back(1) == 1 and cell.take_back(10) == len(members) - 1
+    assert {hierarchy.entries(pid)["cpu"] for pid in members} == before
+    assert cell.set_aside(members[0])
+    cell.kill()
+    wait_until(lambda: killed(nursery, birth))
+    wait_until(cell.is_empty)
+    cell.close()
+    assert not os.path.exists(folder)
+
+
+def test_a_cell_with_a_cpu_group_of_its_own_has_no_need_of_another(cgroup_nursery: Nursery) -> None:
+    cell = cgroup_nursery.cell(limits=Limits(cpu_cores=1.0))
+    birth = cgroup_nursery.bear(cell, births.plain)
+    birth.wait_said(1)
+    assert not cell.set_aside(birth.pid)
+
+
 def _ticks(pids: list[int]) -> list[str]:
     """Voluntary and other switches of each process: they change whenever it has run."""
     found = []
