@@ -8,6 +8,7 @@
     |- UnknownName                 unknown_name      4   no such path, agent type or host
     |- NoHost                      no_host          69   no host answers
     |- Busy                        busy             75   not now; try again
+    |  |- BudgetExhausted          budget_exhausted 75   its budget is used up, and nobody has granted more
     |  |- Overloaded               overloaded       75   the receiver's mailbox or credit is full
     |  `- JournalUnavailable       journal_unavailable  75   nothing was written: locked, read-only, failing
     |     `- JournalFull           journal_full     75   nothing was written: the disk is full
@@ -22,7 +23,8 @@
     |- OutcomeUnknown              outcome_unknown   1   an earlier attempt may have done it, so it is not done again
     |- Refuse                      refused           1   the agent that was called says no; it is well
     |- TurnFailed                  turn_failed       1   the turn's work failed; its process is well
-    |  `- AnswerRejected           rejected          1   its answer was no good: ``check`` of the agent said so
+    |  |- AnswerRejected           rejected          1   its answer was no good: ``check``, schema or judge said so
+    |  `- TurnLooped               loop              1   the same call, error or answer again and again
     |- StartFailed                 start_failed      1   a process was not born or did not get ready
     |- ProtocolError               protocol          1   somebody said something malformed
     |- ContainmentError            containment       1   the kernel refused a wall
@@ -80,6 +82,12 @@ class Busy(AgenthostError):
 
 class Overloaded(Busy):
     code = "overloaded"
+
+
+class BudgetExhausted(Busy):
+    """The agent that was called may begin no turn, or not go on with it, before somebody has granted more."""
+
+    code = "budget_exhausted"
 
 
 class NotPermitted(AgenthostError):
@@ -174,7 +182,35 @@ class TurnFailed(AgenthostError):
 
 
 class AnswerRejected(TurnFailed):
+    """The answer of a turn was no good. ``by``: "check", "schema", "judge", or "judge_silent" where that said neither
+    yes nor no; "" if a handler has raised it. ``place``: what of the schema it is about."""
+
     code, kind = "rejected", "rejected"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float = 0.0,
+        tool: str = "",
+        hint: str | None = None,
+        by: str = "",
+        place: str = "",
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, tool=tool, hint=hint)
+        self.by, self.place = by, place
+
+
+class TurnLooped(TurnFailed):
+    """A turn repeats itself. ``by``: "same_call", "same_error" or "same_answer", "" if a handler has raised it."""
+
+    code, kind = "loop", "loop"
+
+    def __init__(
+        self, message: str, *, retry_after_s: float = 0.0, tool: str = "", hint: str | None = None, by: str = ""
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, tool=tool, hint=hint)
+        self.by = by
 
 
 class StartFailed(AgenthostError):
@@ -221,7 +257,12 @@ class JournalDamaged(StateError):
 
 class TurnInterrupted(BaseException):
     """Raised in a handler that is a plain function when its turn is interrupted; the text says by whom. It is no
-    ``Exception``, so that ``except Exception`` does not swallow it. Clean up and let it pass, soon."""
+    ``Exception``, so that ``except Exception`` does not swallow it. Clean up and let it pass, soon. ``kind``: as in
+    ``core.remedy.failure``, what it was interrupted for."""
+
+    def __init__(self, why: str = "", *, kind: str = "interrupted") -> None:
+        super().__init__(why)
+        self.kind = kind
 
 
 def _tree(kind: type[AgenthostError]) -> list[type[AgenthostError]]:

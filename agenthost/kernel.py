@@ -31,6 +31,7 @@ _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_GET_TID_ADDRESS = 40
+_PR_SET_PTRACER = 0x59616D61  # "Yama"
 _SYS_CLONE3 = 435  # the same number on every architecture that Linux gained it on (5.3)
 
 # PyDLL: these calls keep the interpreter lock, which clone() needs.
@@ -111,6 +112,12 @@ def set_dumpable(on: bool) -> None:
     """PR_SET_DUMPABLE: off, no process of the same user may trace us or look into our memory (ptrace(2)), and our files
     in /proc belong to root. Kept over fork, set anew by execve."""
     _checked(_c.prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(on), 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
+
+
+def try_let_trace(pid: int) -> None:
+    """PR_SET_PTRACER: ``pid`` and all below it may trace us, as Yama else lets only those above us (its ptrace_scope 1;
+    prctl(2)). Without Yama there is nothing to allow."""
+    _c.prctl(_PR_SET_PTRACER, ctypes.c_ulong(pid), 0, 0, 0)
 
 
 def try_raise_priority(by: int) -> int:

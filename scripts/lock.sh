@@ -28,5 +28,6 @@ lock() { # name, constraints, header
 lock runtime "$work/none" "What agenthost needs to run."
 lock dev "$work/runtime.txt" "What is needed besides runtime.txt to change agenthost."
 lock model "$work/dev.txt" "The extra \`model\`, without the weights (weights.txt)."
+lock dump "$work/dev.txt" "The extra \`dump\`."
 mkdir -p requirements
-mv "$work/runtime.txt" "$work/dev.txt" "$work/model.txt" requirements/
+mv "$work/runtime.txt" "$work/dev.txt" "$work/model.txt" "$work/dump.txt" requirements/

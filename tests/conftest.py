@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import itertools
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,15 +19,15 @@ from hypothesis import HealthCheck, settings
 
 from tests import reaper
 from tests.leftovers import Snapshot
+from tests.places import place
 from tests.waiting import wait_until
 
-LEFT_S = float(os.environ.get("AGENTHOST_TEST_LEFT_S", "5"))
+LEFT_S = float(os.environ.get("AGENTHOST_TEST_LEFT_S", "30"))
 """How long what a test has ended may take to be gone."""
 
 END_S = 30
 """How long the interpreter may take to end after the last test."""
 
-_PLACES = itertools.count()
 _TIERS = pytest.StashKey[dict[str, set[str]]]()
 
 # A slow machine is no failure of a property. In CI a run is repeatable; elsewhere every run looks somewhere new.
@@ -81,16 +79,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with ``run`` and ``state``, which the environment names; short, for a socket's path has 107 bytes."""
-    folder = Path(reaper.run_folder(), str(next(_PLACES)))
-    folder.mkdir(mode=0o711)  # agents of other users find their sockets in it
-    for name, variable in (("run", "AGENTHOST_RUNTIME_DIR"), ("state", "AGENTHOST_STATE_DIR")):
-        (folder / name).mkdir(mode=0o711)
-        monkeypatch.setenv(variable, str(folder / name))
-    try:
+    """A folder with ``run`` and ``state``, which the environment names."""
+    with place(monkeypatch) as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)

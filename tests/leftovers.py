@@ -12,6 +12,10 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+lent: dict[bytes, str] = {}
+"""Hosts that several tests share: the entry in the environment of all its processes, and how the names of its cgroups
+begin. What it starts and ends meanwhile is for those who lend it to look after (tests/host/sharing)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -22,6 +26,7 @@ class Process:
     state: str
     command: str
     test: str
+    is_lent: bool
 
     def __str__(self) -> str:
         kind = "zombie (nobody waited for it)" if self.state == "Z" else f"process in state {self.state}"
@@ -38,14 +43,16 @@ def read_process(pid: int) -> Process | None:
         return None
     name, _, rest = line.partition("(")[2].rpartition(")")
     fields = rest.split()
+    shows = folder.with_name(fields[1]) if fields[0] == "Z" else folder  # a zombie has none; its parent did not wait
     try:
-        entries = (folder / "environ").read_bytes().split(b"\0")
-    except OSError:  # of another user, or a zombie
+        entries = (shows / "environ").read_bytes().split(b"\0")
+    except OSError:  # of another user
         entries = []
     # pytest puts the running test into its environment; what is exec'ed inherits it
     test = next((e.partition(b"=")[2] for e in entries if e.startswith(b"PYTEST_CURRENT_TEST=")), b"")
     shown = command.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace") or f"[{name}]"
-    return Process(pid, int(fields[19]), fields[0], shown[:200], test.decode(errors="replace"))
+    is_lent = not lent.keys().isdisjoint(entries)
+    return Process(pid, int(fields[19]), fields[0], shown[:200], test.decode(errors="replace"), is_lent)
 
 
 def descendant_pids(pid: int) -> list[int]:
@@ -194,7 +201,7 @@ class Snapshot:
         return [
             process
             for process in descendants(self.top_pid)
-            if process.pid != own and (process.pid, process.start_time) not in self.processes
+            if process.pid != own and not process.is_lent and (process.pid, process.start_time) not in self.processes
         ]
 
     def left(self, runtime_folder: Path) -> list[str]:
@@ -206,7 +213,9 @@ class Snapshot:
             if self.descriptors.get(number) != name and not name.startswith("/proc/")
         ]
         lines += [f"thread {tid}: {name}" for tid, name in threads().items() if tid not in self.threads]
-        if new := cgroup_folders() - self.cgroups:
+        of_lent = tuple(lent.values())
+        new = {one for one in cgroup_folders() - self.cgroups if not os.path.basename(one).startswith(of_lent)}
+        if new:
             ours = set(descendant_pids(self.top_pid))
             alone = not others_at_work(self.top_pid)
             lines += [f"cgroup {folder}" for folder in sorted(new) if alone or cgroup_pids(folder) & ours]

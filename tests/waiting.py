@@ -7,21 +7,22 @@ from typing import Callable, TypeVar
 
 Fact = TypeVar("Fact")
 
-POLL_S = 0.005
+SOONEST_S, LATEST_S, SHARE = 0.002, 0.02, 0.1
+"""Between two looks: a tenth of what was waited so far. Whoever looks takes CPU from those that make the fact true."""
 
 
-def wait_until(predicate: Callable[[], Fact], seconds: float = 10, what: str = "") -> Fact:
-    """Poll ``predicate`` each 5 ms until it is true and return its value; ``AssertionError`` after ``seconds``.
+def wait_until(predicate: Callable[[], Fact], seconds: float = 60, what: str = "") -> Fact:
+    """Ask ``predicate`` again and again until it is true, return its value; ``AssertionError`` after ``seconds``.
 
     The predicate is asked once more after the deadline, so a machine that stalled for longer than ``seconds`` does
     not fail a test whose fact has come true meanwhile.
     """
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while True:
-        late = time.monotonic() >= deadline
+        waited_s = time.monotonic() - began
         value = predicate()
         if value:
             return value
-        if late:
+        if waited_s >= seconds:
             raise AssertionError(f"not within {seconds:g} s: {what or getattr(predicate, '__qualname__', 'the fact')}")
-        time.sleep(POLL_S)
+        time.sleep(min(LATEST_S, max(SOONEST_S, SHARE * waited_s)))

@@ -5,10 +5,12 @@ off, or ends without saying that it is finished, gives nothing, however much of 
 
 ::
 
-    CompletionError       the endpoint's or the network's words
+    CompletionError       the endpoint's or the network's words; ``status`` of HTTP, ``after_s`` it wants no request
     |- Unreachable        nobody there: refused, unknown host; may be there soon
     |- Broken             it answered, but not to the end; another try may help
-    |- Rejected           it understood and said no (``status``); the same request will be refused again
+    |- Rejected           it understood and said no; the same request will be refused again
+    |- Declined           the model will not answer this
+    |- NotNow             it is busy for longer than the caller waits
     `- TooLate            the deadline passed, or the endpoint asked for a longer wait than is left
 """
 
@@ -31,12 +33,18 @@ ANSWER_MAX_BYTES = 16 * 1024 * 1024
 _ERROR_MAX_BYTES = 64 * 1024
 _CONNECT_S = 10.0
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_WORDLESS = {"content_filter", "tool_calls", "function_call"}
+"""Reasons to finish with nothing said."""
 NOT_NOW_STATUS = {429, 503}
 """Too many requests; not up yet, or overloaded. Both may carry Retry-After (RFC 9110 10.2.3)."""
 
 
 class CompletionError(Exception):
-    """See the tree above."""
+    """See the tree above. 0: there is no status, and nothing was said of when."""
+
+    def __init__(self, why: str, *, status: int = 0, after_s: float = 0.0) -> None:
+        super().__init__(why)
+        self.status, self.after_s = status, after_s
 
 
 class Unreachable(CompletionError):
@@ -48,9 +56,15 @@ class Broken(CompletionError):
 
 
 class Rejected(CompletionError):
-    def __init__(self, why: str, *, status: int) -> None:
-        super().__init__(why)
-        self.status = status
+    pass
+
+
+class Declined(CompletionError):
+    pass
+
+
+class NotNow(CompletionError):
+    pass
 
 
 class TooLate(CompletionError):
@@ -59,11 +73,13 @@ class TooLate(CompletionError):
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """``finish_reason`` is "stop" or "length" (cut at max_tokens) or the endpoint's own word; ``usage`` as it came."""
+    """``finish_reason`` is "stop" or "length" (cut at max_tokens) or the endpoint's own word; ``usage`` as it came;
+    ``model`` is who says that it has answered, "" if nobody does."""
 
     text: str
     finish_reason: str
     usage: dict[str, Any] | None = None
+    model: str = ""
 
 
 class Endpoint:
@@ -75,23 +91,36 @@ class Endpoint:
         self._client: httpx.Client | None = None
 
     def complete(
-        self, request: Mapping[str, Any], *, deadline: float, on_text: Callable[[str], None] | None = None
+        self,
+        request: Mapping[str, Any],
+        *,
+        deadline: float,
+        on_text: Callable[[str], None] | None = None,
+        patience_s: float = math.inf,
+        most_bytes: int = ANSWER_MAX_BYTES,
     ) -> Completion:
         """The answer to ``request``, before ``deadline`` (``time.monotonic``). Raises ``CompletionError``.
 
-        A 429 or 503 is asked again after the time it names, or after a growing wait, if that is before the deadline.
-        ``on_text`` hears every piece as it comes; what it heard counts only if this returns. Silence of the endpoint in
-        the middle of an answer may be borne for at most the time that was left when the request was sent.
+        A 429 or 503 is asked again after the time it names, or after a growing wait, if that is before the deadline,
+        and all these waits take no longer than ``patience_s``; else ``NotNow``. ``on_text`` hears every piece as it
+        comes; what it heard counts only if this returns. Silence of the endpoint in the middle of an answer may be
+        borne for at most the time that was left when the request was sent. An answer of more than ``most_bytes``, as
+        they come over the wire, is ``Broken``.
         """
         for wait_s in waits():
             try:
-                return self._once(request, deadline, on_text)
-            except _NotNow as refusal:
+                return self._once(request, deadline, on_text, most_bytes)
+            except _Busy as refusal:
                 pause_s = wait_s if refusal.after_s is None else refusal.after_s
                 left_s = deadline - time.monotonic()
+                after_s = refusal.after_s or 0.0
+                if pause_s > patience_s:
+                    raise NotNow(str(refusal), status=refusal.status, after_s=after_s) from None
                 if pause_s >= left_s:
-                    raise TooLate(f"{refusal}; to wait {pause_s:.1f} s, {max(left_s, 0):.1f} s are left") from None
+                    why = f"{refusal}; to wait {pause_s:.1f} s, {max(left_s, 0):.1f} s are left"
+                    raise TooLate(why, status=refusal.status, after_s=after_s) from None
                 time.sleep(pause_s)
+                patience_s -= pause_s
         raise AssertionError("waits() has no end")
 
     def close(self) -> None:
@@ -99,7 +128,9 @@ class Endpoint:
             self._client.close()
             self._client = None
 
-    def _once(self, request: Mapping[str, Any], deadline: float, on_text: Callable[[str], None] | None) -> Completion:
+    def _once(
+        self, request: Mapping[str, Any], deadline: float, on_text: Callable[[str], None] | None, most_bytes: int
+    ) -> Completion:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise TooLate("no time is left")
@@ -120,8 +151,8 @@ class Endpoint:
                 if response.status_code != 200:
                     _refuse(response)
                 if response.headers.get("content-type", "").startswith("text/event-stream"):
-                    return _read_stream(response, deadline, on_text)
-                return _read_whole(response, deadline, on_text)
+                    return _read_stream(_within(response, deadline, most_bytes), on_text)
+                return _read_whole(_within(response, deadline, most_bytes), on_text)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise Unreachable(f"cannot reach {self.base_url}: {error}") from error
         except httpx.TimeoutException as error:
@@ -132,10 +163,10 @@ class Endpoint:
             raise Broken(f"{self.base_url} broke off: {str(error) or type(error).__name__}") from error
 
 
-class _NotNow(Exception):
-    def __init__(self, why: str, after_s: float | None) -> None:
+class _Busy(Exception):
+    def __init__(self, why: str, status: int, after_s: float | None) -> None:
         super().__init__(why)
-        self.after_s = after_s
+        self.status, self.after_s = status, after_s
 
 
 def _open_client(base_url: str, headers: Mapping[str, str]) -> httpx.Client:
@@ -150,9 +181,9 @@ def _refuse(response: httpx.Response) -> None:
     """Raise what a status other than 200 means."""
     words = f"{response.url.host} said {response.status_code}: {_error_words(response)}"
     if response.status_code in NOT_NOW_STATUS:
-        raise _NotNow(words, retry_after_s(response.headers.get("retry-after")))
+        raise _Busy(words, response.status_code, retry_after_s(response.headers.get("retry-after")))
     if response.status_code >= 500:
-        raise Broken(words)
+        raise Broken(words, status=response.status_code)
     raise Rejected(words, status=response.status_code)
 
 
@@ -190,50 +221,62 @@ def _words_of(body: Any) -> str:
     return str(words)[:400]
 
 
-def _read_whole(response: httpx.Response, deadline: float, on_text: Callable[[str], None] | None) -> Completion:
+def _read_whole(pieces: Iterator[bytes], on_text: Callable[[str], None] | None) -> Completion:
     """An endpoint that does not stream."""
-    raw = b"".join(_within(response, deadline))
+    raw = b"".join(pieces)
     answer = _parse(raw)
     choice = _choice(answer)
     message, finish = choice.get("message"), choice.get("finish_reason")
     text = message.get("content") if isinstance(message, dict) else None
+    if isinstance(message, dict):
+        _check_declined(message.get("refusal"))
+        text = "" if text is None and finish in _WORDLESS else text
     if not isinstance(text, str) or not isinstance(finish, str):
         raise Broken(f"the answer has no message or no finish_reason: {raw[:200]!r}")
     if on_text is not None:
         on_text(text)
-    return Completion(text, finish, _usage(answer))
+    return Completion(text, finish, _usage(answer), _model(answer))
 
 
-def _read_stream(response: httpx.Response, deadline: float, on_text: Callable[[str], None] | None) -> Completion:
+def _read_stream(raw: Iterator[bytes], on_text: Callable[[str], None] | None) -> Completion:
     pieces: list[str] = []
-    finish, usage, done = "", None, False
-    for data in _event_data(_within(response, deadline)):
+    finish, usage, done, declined, model = "", None, False, "", ""
+    for data in _event_data(raw):
         if data == b"[DONE]":
             done = True
             break
         chunk = _parse(data)
-        usage = _usage(chunk) or usage
+        usage, model = _usage(chunk) or usage, _model(chunk) or model
         if not chunk.get("choices"):
             continue  # the last chunk of stream_options.include_usage has none
         choice = _choice(chunk)
         delta = choice.get("delta")
         text = delta.get("content") if isinstance(delta, dict) else None
+        if isinstance(delta, dict) and delta.get("refusal"):
+            declined += str(delta["refusal"])
         if isinstance(text, str) and text:
             pieces.append(text)
             if on_text is not None:
                 on_text(text)
         finish = choice.get("finish_reason") or finish
+    _check_declined(declined)
     if not finish and not done:
         raise Broken(f"the stream ended after {len(pieces)} pieces without saying that it is finished")
-    return Completion("".join(pieces), finish or "stop", usage)
+    return Completion("".join(pieces), finish or "stop", usage, model)
 
 
-def _within(response: httpx.Response, deadline: float) -> Iterator[bytes]:
+def _check_declined(refusal: Any) -> None:
+    """``refusal`` of a message, or of all deltas, is where the model says that it will not (OpenAI API reference)."""
+    if refusal:
+        raise Declined(f"the model declines: {str(refusal)[:400]}")
+
+
+def _within(response: httpx.Response, deadline: float, most_bytes: int) -> Iterator[bytes]:
     size = 0
     for piece in response.iter_bytes():
         size += len(piece)
-        if size > ANSWER_MAX_BYTES:
-            raise Broken(f"the answer is longer than {ANSWER_MAX_BYTES} bytes")
+        if size > most_bytes:
+            raise Broken(f"the answer is longer than {most_bytes} bytes")
         if time.monotonic() > deadline:
             raise TooLate("the deadline passed in the middle of the answer")
         yield piece
@@ -271,6 +314,10 @@ def _choice(answer: dict[str, Any]) -> dict[str, Any]:
         raise Broken(f"the answer has no choice: {str(answer)[:200]}")
     choice: dict[str, Any] = choices[0]
     return choice
+
+
+def _model(answer: dict[str, Any]) -> str:
+    return str(answer.get("model") or "")[:200]
 
 
 def _usage(answer: dict[str, Any]) -> dict[str, Any] | None:

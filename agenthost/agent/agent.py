@@ -21,6 +21,9 @@ What a handler raises decides what happens:
 
 A reply that is no plain data (msgpack) is a crash too. What is returned for a ``send`` is dropped.
 
+An agent may have ``check(self, reply)``: why an answer is no good, None if it is (``health``); and ``compact(self,
+state, ...)``, which makes a state smaller (``remedying``). ``def`` or as ``handle`` is.
+
 An agent that monitors others (``ctx.monitor``) may have ``on_down(self, down, ctx)``, ``def`` or as ``handle`` is: a
 turn for each end that it has not asked the monitor for.
 """

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from agenthost.agent.bell import Bell
+from agenthost.agent.progress import steps
 from agenthost.errors import UsageError, from_wire
 from agenthost.protocol import control
 from agenthost.protocol.codec import encode
@@ -36,6 +37,7 @@ class Asked:
 
     def answer(self, outcome: Any) -> None:
         self.outcome, self.is_answered = outcome, True
+        steps.count += 1
         if self.on_answer is not None:
             self.on_answer(outcome)
         self.bell.ring()

@@ -21,15 +21,17 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from agenthost.agent import turn as turns
-from agenthost.agent.agent import Agent
-from agenthost.agent.context import AsyncContext, Outcome, Tell
-from agenthost.agent.desk import committing, recalling, remedying, teller, telling
+from agenthost.agent.agent import Agent, Message
+from agenthost.agent.answer import NONE, answer_of
+from agenthost.agent.context import AsyncContext, Outcome, Purse, Tell
+from agenthost.agent.desk import brake_of, committing, health_of, recalling, remedying, teller, telling
 from agenthost.agent.durable import Durable, check_in_hand
 from agenthost.agent.interruption import BLOCKED_S, SIGNAL, Interruption, is_authors
 from agenthost.agent.loop import Gate, settled
+from agenthost.agent.loops import after_loop
 from agenthost.agent.sentry import HOST_GONE, Sentry, give_streams, say
 from agenthost.agent.wires import Wires
-from agenthost.errors import AgenthostError, ProtocolError, TimedOut, TurnInterrupted
+from agenthost.errors import AgenthostError, BudgetExhausted, ProtocolError, TimedOut
 from agenthost.protocol import birth
 from agenthost.protocol.codec import pack_body
 from agenthost.transport.callee import Turn
@@ -55,6 +57,8 @@ class AsyncDesk:
     def __init__(self, agent: Agent, wires: Wires, birth_socket: socket.socket, durable: Durable) -> None:
         self._agent, self._wires, self._birth_socket = agent, wires, birth_socket
         self._durable = durable
+        self._brake = durable.brake = brake_of(wires, durable)
+        self._health = health_of(agent, wires, self.ask)
         self._gathering: AsyncContext | None = None
         """As in the plain desk."""
         self._caller, self._links = wires.caller, wires.links
@@ -75,6 +79,7 @@ class AsyncDesk:
         self._readable: set[zmq.Socket[bytes]] = set()
         self._is_settling = self._is_closed = False
         self._repeat: asyncio.TimerHandle | None = None
+        self._sentry.on_budget = durable.heed_budget
         self._sentry.on_door = lambda number, descriptor: self._durable.open().came(number, descriptor)
         self._durable.on_door = self._on_journal_door
         self._durable.on_unsaid = self._tell_soon
@@ -92,6 +97,9 @@ class AsyncDesk:
         self._links.on_open = self._on_link
         self._links.on_close = self._on_link_closed
         self._loop.add_reader(self._birth_socket, self._on_birth_socket)
+        wires.expect_early()
+        if wires.certificate.drowsy_s:
+            self._durable.preload()
         say(self._birth_socket, birth.Up())
         wires.say_ready()
         wires.say_birth = lambda message: say(self._birth_socket, message)
@@ -141,8 +149,13 @@ class AsyncDesk:
         if self._wires.drowsiness is not None:
             self._wires.drowsiness.stir()
         context = AsyncContext(self._path, self._inc, deadline, self)
+        if self._brake is not None:
+            self._brake.begin()
+            context.brake = self._brake
         self._exposed = self._context = self._gathering = context
         self._sentry.begin(context)
+        if self._durable.spending is not None:
+            self._durable.spending.begin(self._sentry.turn)
         return context
 
     def _has_work(self) -> bool:
@@ -155,10 +168,13 @@ class AsyncDesk:
             message = turns.open_message(turn)
         except ProtocolError as error:
             return turns.fail(callee, turn, error)
+        if self._durable.spending is not None and (why := self._durable.spending.refusal()):
+            return turns.fail(callee, turn, BudgetExhausted(f"cannot begin a turn: {why}"))
         context = self._begin_turn(turn.deadline)
         try:
             try:
                 reply = await self._agent.handle(message, context)
+                await self._examine(message, reply, context)
             finally:
                 await self._end_turn()
             if context.interrupted:
@@ -170,6 +186,7 @@ class AsyncDesk:
         except BaseException as error:  # whatever the author's code raises ends the turn, and is sorted in fail()
             self._gathering = None
             self._durable.revert()
+            error = after_loop(error, self._brake)
             return turns.fail(callee, turn, self._after_interruption(error) if context.interrupted else error)
         finally:
             self._sentry.end()
@@ -184,10 +201,13 @@ class AsyncDesk:
         try:
             context.attempt = await recalling().attempt_of(durable, self._until, one)
             message = committing().open_mail(one)
+            if self._brake is not None:
+                self._brake.attend(one, context.attempt)
             try:
                 if one.remedy is not None:
                     await remedying().apply(durable, self._until, one.remedy, context.attempt)
                 reply = await self._agent.handle(message, context)
+                await self._examine(message, reply, context, one)
             finally:
                 await self._end_turn()
             if context.interrupted:
@@ -199,12 +219,25 @@ class AsyncDesk:
             await self._commit(of=one, take=is_free)
         except BaseException as error:  # as in _take_turn
             self._gathering = None
+            error = after_loop(error, self._brake)
             error = self._after_interruption(error) if context.interrupted else error
             status: int | None = await committing().failed(durable, self._until, one, error)
             return status
         finally:
             self._sentry.end()
         return None
+
+    async def _examine(self, message: Message, reply: Any, context: AsyncContext, one: Mail | None = None) -> None:
+        """As in the plain desk."""
+        if self._brake is not None:
+            self._brake.end_turn()
+        answer = reply if one is None else answer_of(reply, self._durable.telling)
+        if answer is NONE:
+            return
+        if one is not None and one.in_session and self._brake is not None:
+            self._brake.answered(answer)
+        if self._health is not None:
+            await self._health.examine(message, answer, context)
 
     async def _commit(self, of: Mail | None = None, *, take: bool = False) -> None:
         self._gathering = None
@@ -216,6 +249,8 @@ class AsyncDesk:
         try:
             try:
                 await settled(self._agent.on_down(down, context))  # type: ignore[attr-defined]  # it has one, or no turn
+                if self._brake is not None:
+                    self._brake.end_turn()
             finally:
                 await self._end_turn()
             if context.interrupted:
@@ -253,6 +288,8 @@ class AsyncDesk:
     async def exchange(self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None) -> list[Outcome]:
         bodies = [(path, check_size(pack_body(body))) for path, body in wishes]
         now = time.monotonic()
+        if self._durable.spending is not None:
+            self._durable.spending.called(len(bodies))
         gate = Gate(self._loop, len(bodies))
         if tell is None:
             calls = [self._caller.call(path, body, deadline, now, gate.one_passed) for path, body in bodies]
@@ -278,6 +315,12 @@ class AsyncDesk:
     def account(self, context: AsyncContext) -> Telling:
         check_in_hand(context is self._gathering)
         return self._durable.tell()
+
+    def purse(self, context: AsyncContext) -> Purse:
+        book = self._durable.spend_book()
+        if context is self._context and not context.is_over:
+            book.is_in(self._sentry.turn)
+        return book
 
     def _tell_soon(self) -> None:
         if not self._is_telling:
@@ -323,6 +366,8 @@ class AsyncDesk:
         """Nothing interrupts it any more. As in the plain desk."""
         self._context.is_over = True
         self._exposed = None
+        if self._durable.spending is not None:
+            self._durable.spending.over(is_timed=self._sentry.has_told)
         if (self._kin is not None or self._reaps) and await self.kin().end_turn(reaps=self._reaps):
             self._sentry.catch_up()
 
@@ -401,7 +446,7 @@ class AsyncDesk:
         one = self._sentry.to_strike()
         if one is not None and one.context is self._exposed and is_authors(frame, _TURNS, _OPEN_TO):
             self._sentry.struck(one)
-            raise TurnInterrupted(one.why)
+            raise one.error()
 
     def _cancel_turn(self) -> None:
         """Between two steps of the turn's task, so the handler is where its next step goes on."""
@@ -412,13 +457,13 @@ class AsyncDesk:
 
     def _after_interruption(self, error: BaseException) -> BaseException:
         """The cancellation was ours, if we have cancelled: what it ends with is the interruption."""
-        why = self._sentry.why_struck()
-        if not why or self._task is None:
+        one = self._sentry.struck_by()
+        if one is None or self._task is None:
             return error
         self._task.uncancel()
         if isinstance(error, asyncio.CancelledError):
-            return TurnInterrupted(why)
-        return turns.after_interruption(error, why)
+            return one.error()
+        return turns.after_interruption(error, one)
 
     # ---- waiting
 

@@ -8,6 +8,7 @@ from typing import Self
 
 from agenthost.agent.kin import Kin
 from agenthost.agent.popen import AnyTool, near_end
+from agenthost.agent.progress import steps
 from agenthost.agent.tools import ToolBirth
 
 LONGEST_LINE_BYTES = 16 * 1024 * 1024
@@ -72,7 +73,7 @@ class AsyncTool(AnyTool):
             return None
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=LONGEST_LINE_BYTES, loop=loop)
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader, loop=loop), file)
+        transport, _ = await loop.connect_read_pipe(lambda: _Counted(reader, loop=loop), file)
         self._transports.append(transport)
         return reader
 
@@ -84,3 +85,9 @@ class AsyncTool(AnyTool):
         transport, protocol = await loop.connect_write_pipe(lambda: asyncio.streams.FlowControlMixin(loop=loop), file)
         self._transports.append(transport)
         return asyncio.StreamWriter(transport, protocol, None, loop)
+
+
+class _Counted(asyncio.StreamReaderProtocol):
+    def data_received(self, data: bytes) -> None:
+        steps.count += 1
+        super().data_received(data)

@@ -12,7 +12,15 @@ from types import CodeType, TracebackType
 from typing import Any
 
 from agenthost.core.remedy.failure import Failure
-from agenthost.errors import AgenthostError, ProtocolError, Refuse, TurnFailed, TurnInterrupted
+from agenthost.errors import (
+    AgenthostError,
+    AnswerRejected,
+    ProtocolError,
+    Refuse,
+    TurnFailed,
+    TurnInterrupted,
+    TurnLooped,
+)
 
 _LIBRARY = os.path.dirname(os.__file__)
 _DEEPEST_CAUSE = 8
@@ -26,11 +34,13 @@ def failure_of(error: BaseException) -> Failure:
     """Without its text."""
     kind, what = "crash", type(error).__name__
     if isinstance(error, TurnInterrupted):
-        return Failure("interrupted")
+        return Failure(error.kind)
     if isinstance(error, Refuse):
         kind, what = "refused", ""
     elif isinstance(error, ProtocolError):
         kind, what = "unreadable", ""
+    elif isinstance(error, AnswerRejected | TurnLooped) and error.by:  # ours: no line of the author's is to blame
+        return Failure(error.kind, error.by, getattr(error, "place", ""), error.tool, "", error.retry_after_s)
     elif isinstance(error, TurnFailed):
         kind, what = error.kind, error.code if type(error) is TurnFailed else what
     elif isinstance(error, AgenthostError):

@@ -11,10 +11,12 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from agenthost.agent.agent import Message
 from agenthost.agent.durable import FENCED, Durable, check_name
 from agenthost.agent.stored_state import EMPTY, opened, version_of
-from agenthost.agent.turn import exit_status, one_line
+from agenthost.agent.turn import Undone, exit_status, one_line
 from agenthost.errors import (
     AgenthostError,
     JournalFull,
@@ -31,6 +33,10 @@ from agenthost.protocol.codec import unpack_body
 if TYPE_CHECKING:
     from agenthost.agent.door import Asked
 
+SHOWN = 32
+"""Messages that a plain desk asks to be shown, beside the one that it is given."""
+NOTHING = -1
+"""Instead of the number of the message that comes next: none is wanted."""
 AGAIN_S = 1.0
 LAST_WORD_S = 3.0
 """How long a process that is about to end waits until the journal has heard of its failure."""
@@ -41,8 +47,9 @@ Until = Callable[[Callable[[], bool], float], Awaitable[bool]]
 
 
 async def commit(durable: Durable, until: Until, *, of: mail.Mail | None = None, take: bool = False) -> None:
-    """Returns when it is true. Raises what it was refused for; ``SystemExit`` if we have a successor. For a turn of
-    mail a disk that is full is waited for: the message is done, only that cannot be written yet."""
+    """Returns when it is true, or, after a turn of mail, when the next one may begin upon it (``ahead``). Raises what
+    it was refused for; ``SystemExit`` if we have a successor. For a turn of mail a disk that is full is waited for:
+    the message is done, only that cannot be written yet."""
     state = durable.changed_state()
     telling = durable.telling
     entries = telling.entries() if telling is not None else ()
@@ -58,27 +65,56 @@ async def commit(durable: Durable, until: Until, *, of: mail.Mail | None = None,
         )
     cancels = tuple(durable.cancels)
     message, attempt = (of.message, of.attempt) if of is not None else (0, 0)
+    loops = durable.brake.kept(of) if durable.brake is not None and of is not None else None
     if telling is not None:
         telling.hold()
-    while True:
-        asked = door.ask(
-            lambda number: mail.Commit(
-                number,
-                message,
-                attempt,
-                state,
-                version,
-                sends,
-                take,
-                checkpoint=checkpoint,
-                cancels=cancels,
-                entries=entries,
-                turn=turn,
-            )
+
+    def make(number: int, coming: int, upon: int) -> mail.Commit:
+        return mail.Commit(
+            number,
+            message,
+            attempt,
+            state,
+            version,
+            sends,
+            take and coming != NOTHING,
+            checkpoint=checkpoint,
+            cancels=cancels,
+            entries=entries,
+            turn=turn,
+            next=max(0, coming),
+            show=show if not coming else 0,
+            upon=upon,
+            loops=loops,
         )
+
+    ahead, show, upon = durable.ahead, 0, 0
+    if ahead is not None and of is not None:
+        if take and not entries and loops is None and ahead.next(durable) is not None:
+            ahead.say(durable, make, of, state, version)
+            if door.is_blocked:
+                await ahead.settle(durable, until)
+            return
+        ahead.shown.clear()
+        show, upon = SHOWN if take else 0, ahead.last
+    while True:
+        asked = door.ask(lambda number: make(number, 0, upon))  # noqa: B023 - called at once
+        if upon and ahead is not None:
+            try:
+                await ahead.settle(durable, until)
+            except Undone:
+                # It is refused, too. Unless a journal has ended after all of it was committed and before that was said:
+                # then the answer to the one before names what comes after this one, which is true as well.
+                if isinstance(await wait_answer(until, asked), mail.Refused):
+                    raise
         answer = await wait_answer(until, asked)
         if not isinstance(answer, mail.Refused):
             break
+        if answer.code == mail.UNDONE:
+            durable.go_back(*durable.stored)
+            durable.waits = True
+            raise Undone
+        upon = 0
         error = durable.error(answer)
         if of is None or not isinstance(error, JournalUnavailable):
             if telling is not None:
@@ -87,7 +123,15 @@ async def commit(durable: Durable, until: Until, *, of: mail.Mail | None = None,
         await until(lambda: False, time.monotonic() + AGAIN_S)
     durable.committed(state)
     if take:
-        durable.mail = answer.mail
+        leased(durable, answer)
+
+
+def leased(durable: Durable, answer: mail.Leased) -> None:
+    durable.mail = answer.mail
+    if durable.ahead is not None:
+        durable.ahead.shown.extend(answer.shown)
+    if answer.loops and durable.brake is not None:
+        durable.brake.resume(answer.loops)
 
 
 async def wait_answer(until: Until, asked: Asked) -> Any:
@@ -160,7 +204,7 @@ def take(durable: Durable) -> None:
     def came(answer: Any) -> None:
         durable.is_taking = False
         if isinstance(answer, mail.Leased):
-            durable.mail = answer.mail
+            leased(durable, answer)
         elif answer.code in (JournalUnavailable.code, JournalFull.code):
             durable.waits = True  # it was tried for long
         elif answer.code == mail.STALE:
@@ -171,7 +215,8 @@ def take(durable: Durable) -> None:
             os._exit(FENCED)
 
     durable.is_taking, durable.waits = True, False
-    durable.open().ask(mail.Take, came)
+    show = 0 if durable.ahead is None else SHOWN
+    durable.open().ask(lambda number: mail.Take(number, show), came)
 
 
 def open_mail(one: mail.Mail) -> Message:
@@ -183,6 +228,8 @@ async def failed(durable: Durable, until: Until, one: mail.Mail, error: BaseExce
     """The journal hears of it, then the status to exit with is returned; None if the agent goes on."""
     from agenthost.agent.blame import Inapplicable, failure_of
 
+    if durable.ahead is not None:
+        durable.ahead.shown.clear()  # its lane is held up
     durable.revert()
     survives = isinstance(error, AgenthostError | TurnInterrupted | Inapplicable)
     if isinstance(error, SystemExit) and error.code == FENCED:
@@ -190,13 +237,19 @@ async def failed(durable: Durable, until: Until, one: mail.Mail, error: BaseExce
     why = str(error) if survives else one_line(error)
     trace = "" if survives else "".join(traceback.format_exception(error))
     status = None if survives else exit_status(error, trace)
+    brake, loops = durable.brake, None
+    failure = failure_of(error if brake is None or brake.found is None else brake.found)
+    if brake is not None and not isinstance(error, Inapplicable):
+        failure, why = brake.failed_turn(failure, why)
+        loops = brake.kept(one)
     fail = mail.Fail(
         0,
         one.message,
         one.attempt,
         why,
         final=isinstance(error, Refuse | ProtocolError),
-        failure=failure_of(error),
+        failure=failure,
+        loops=loops,
         skipped=isinstance(error, Inapplicable),
     )
     if durable.telling is not None:
@@ -208,6 +261,16 @@ async def failed(durable: Durable, until: Until, one: mail.Mail, error: BaseExce
     return status
 
 
+def last_word(durable: Durable, error: AgenthostError) -> None:
+    """Of a turn whose process ends now; nothing waits for the answer."""
+    from agenthost.agent.blame import failure_of
+
+    one = durable.in_hand
+    if one is not None:
+        fail = mail.Fail(0, one.message, one.attempt, str(error), failure=failure_of(error))
+        durable.open().ask(lambda number: msgspec.structs.replace(fail, id=number))
+
+
 async def give_back(durable: Durable, until: Until) -> None:
     """Before an orderly end: what is leased and was not begun."""
     one, durable.mail = durable.mail, None
@@ -217,8 +280,6 @@ async def give_back(durable: Durable, until: Until) -> None:
 
 
 async def _tell(durable: Durable, until: Until, fail: mail.Fail, patience_s: float | None) -> None:
-    import msgspec
-
     door = durable.open()
     asked = door.ask(lambda number: msgspec.structs.replace(fail, id=number))
     patience_s = _VERY_LONG_S if patience_s is None else patience_s

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from agenthost.agent.attempt import FIRST, Attempt
 from agenthost.agent.later import AsyncLater, AsyncLaterDesk, Later, LaterDesk, Post, Wish
+from agenthost.agent.progress import steps
 from agenthost.errors import AgenthostError, TimedOut, UsageError
 from agenthost.later import checked_key
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from agenthost.agent.children import AsyncChild, Child
     from agenthost.agent.group import AsyncGroup, Group
     from agenthost.agent.kin import Kin
+    from agenthost.agent.loops import Brake
     from agenthost.agent.monitor import AsyncMonitor, Monitor
     from agenthost.agent.popen import Tool
     from agenthost.agent.ran import Ran
@@ -45,6 +47,12 @@ Tell = Callable[[int, Outcome, bool], None]
 """(place, from 0; outcome; whether the callee may have had it)"""
 
 
+class Purse(Protocol):
+    """Where ``spend`` is booked."""
+
+    def spend(self, tokens_in: int, tokens_out: int, model: str, cost: float | None) -> None: ...
+
+
 class Desk(LaterDesk, Protocol):
     """Where a synchronous context hands its messages in. Deadlines are on the clock of ``time.monotonic``."""
 
@@ -63,6 +71,8 @@ class Desk(LaterDesk, Protocol):
 
     def account(self, context: Context) -> Telling:
         """For what the turn of ``context`` tells of itself. ``UsageError`` where that is over."""
+
+    def purse(self, context: Context) -> Purse: ...
 
     def keep_checkpoint(self, context: Context, name: str) -> None:
         """Of the turn of ``context``; ``UsageError`` where that is over."""
@@ -90,6 +100,8 @@ class AsyncDesk(AsyncLaterDesk, Protocol):
 
     def account(self, context: AsyncContext) -> Telling: ...
 
+    def purse(self, context: AsyncContext) -> Purse: ...
+
     def keep_checkpoint(self, context: AsyncContext, name: str) -> None: ...
 
     async def roll_back(self, context: AsyncContext, name: str, deadline: float) -> None: ...
@@ -103,9 +115,11 @@ class _Base:
     """``path`` and ``incarnation`` are the agent's own; ``deadline`` is the turn's, None if nobody waits for it;
     ``attempt`` says which try of its message it is, and what became of those before."""
 
-    __slots__ = ("attempt", "deadline", "incarnation", "interrupted", "is_over", "path")
+    __slots__ = ("attempt", "brake", "deadline", "incarnation", "interrupted", "is_over", "path")
 
     attempt: Attempt
+    brake: Brake | None
+    """Stops a turn that repeats itself; None where nothing is counted."""
     path: str
     incarnation: str
     deadline: float | None
@@ -121,6 +135,25 @@ class _Base:
             print(" ".join(words).replace("\n", "\\n"), flush=True)
         except OSError:
             pass  # who captures it has gone: a lost line is no reason to crash
+
+    def progress(self) -> None:
+        """The turn gets on, though nothing of that is seen: for what takes long and neither tells anything, nor calls
+        or runs anything. Where ``turn.progress`` bounds how long it may stand still, that begins anew. From any thread;
+        costs nothing."""
+        steps.count += 1
+
+    def spend(self, tokens_in: int = 0, tokens_out: int = 0, *, model: str = "", cost: float | None = None) -> None:
+        """So much was used, for this turn and its message. What it costs says ``prices`` of the config, by ``model``,
+        unless ``cost`` does. It counts whatever becomes of the turn. Where a budget is used up, the turn is interrupted
+        a moment later. Never waits; in async handlers too there is nothing to await. ``UsageError`` for what is less
+        than nothing."""
+        from agenthost.agent.spending import check_spent
+
+        check_spent(tokens_in, tokens_out, model, cost)
+        self._purse().spend(tokens_in, tokens_out, model, cost)
+
+    def _purse(self) -> Purse:
+        raise UsageError("cannot spend anything without an agent")
 
     def emit(self, type: str, /, **fields: Any) -> None:
         """An entry of this agent's session log, true with the commit of the turn; who follows the session sees it at
@@ -145,6 +178,19 @@ class _Base:
         if any(path == self.path for path, _ in wishes):
             raise _call_to_oneself(self.path)
         return self._limit(timeout)
+
+    def _brake_at(self, wanted: list[tuple[str, Any]]) -> None:
+        """``TurnLooped`` if one of these calls is one too many."""
+        if self.brake is not None and not self.is_over:
+            for path, body in wanted:
+                self.brake.call(path, body)
+
+    def _failed(self, wanted: list[tuple[str, Any]], outcomes: list[Outcome]) -> None:
+        """``TurnLooped`` if one of them is an error too many."""
+        if self.brake is not None and not self.is_over:
+            for (path, _), outcome in zip(wanted, outcomes, strict=True):
+                if isinstance(outcome, AgenthostError):
+                    self.brake.failed(path, outcome)
 
     def _check_open(self, what: object) -> None:
         """For what belongs to the turn: a thread may have outlived it, or somebody kept the context."""
@@ -179,10 +225,14 @@ class Context(_Base, Later):
     ) -> None:
         self.path, self.incarnation, self.deadline = path, incarnation, deadline
         self.interrupted = self.is_over = False
+        self.brake = None
         self._desk, self.attempt = desk, attempt
 
     def _account(self) -> Telling:
         return self._desk.account(self)
+
+    def _purse(self) -> Purse:
+        return self._desk.purse(self)
 
     @property
     def stopping(self) -> bool:
@@ -202,10 +252,15 @@ class Context(_Base, Later):
         if path == self.path:
             raise _call_to_oneself(path)
         due = self._limit(timeout)
-        if self.attempt.calls is None:
+        if self.attempt.calls is not None:
+            (outcome,) = self._exchange([(path, body)], due, idempotent=idempotent)
+        elif (brake := self.brake) is None or self.is_over:
             outcome = self._desk.ask(path, body, due)
         else:
-            (outcome,) = self._exchange([(path, body)], due, idempotent=idempotent)
+            brake.call(path, body)
+            outcome = self._desk.ask(path, body, due)
+            if isinstance(outcome, AgenthostError):
+                brake.failed(path, outcome)
         if isinstance(outcome, AgenthostError):
             raise outcome
         return outcome
@@ -229,13 +284,17 @@ class Context(_Base, Later):
     def _exchange(self, wanted: list[tuple[str, Any]], due: float, *, idempotent: bool) -> list[Outcome]:
         calls = self.attempt.calls
         if calls is None or self.is_over:
-            return self._desk.exchange(wanted, due)
-        from agenthost.agent.blocking import finish
-        from agenthost.agent.tool_calls import Wish
+            self._brake_at(wanted)
+            outcomes = self._desk.exchange(wanted, due)
+        else:
+            from agenthost.agent.blocking import finish
+            from agenthost.agent.tool_calls import Wish
 
-        begun = finish(calls.begin([Wish(path, body) for path, body in wanted], due, idempotent=idempotent))
-        now = [wanted[place] for place in begun.wanted]
-        return begun.outcomes(self._desk.exchange(now, due, begun.tell) if now else [])
+            begun = finish(calls.begin([Wish(path, body) for path, body in wanted], due, idempotent=idempotent))
+            now = [wanted[place] for place in begun.wanted]
+            outcomes = begun.outcomes(self._desk.exchange(now, due, begun.tell) if now else [])
+        self._failed(wanted, outcomes)
+        return outcomes
 
     def send(
         self, path: str, body: Any = None, timeout: float | None = None, *, durable: bool = True, key: str = ""
@@ -333,6 +392,7 @@ class Context(_Base, Later):
                 self.attempt.calls,
                 self._desk.kin(),
                 argv,
+                brake=self.brake,
                 timeout=timeout,
                 input=input,
                 env=env,
@@ -377,6 +437,7 @@ class Context(_Base, Later):
                 self.attempt.calls,
                 kin,
                 argv,
+                brake=self.brake,
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
@@ -422,10 +483,14 @@ class AsyncContext(_Base, AsyncLater):
     ) -> None:
         self.path, self.incarnation, self.deadline = path, incarnation, deadline
         self.interrupted = self.is_over = False
+        self.brake = None
         self._desk, self.attempt = desk, attempt
 
     def _account(self) -> Telling:
         return self._desk.account(self)
+
+    def _purse(self) -> Purse:
+        return self._desk.purse(self)
 
     @property
     def stopping(self) -> bool:
@@ -437,9 +502,15 @@ class AsyncContext(_Base, AsyncLater):
         if path == self.path:
             raise _call_to_oneself(path)
         due = self._limit(timeout)
-        if self.attempt.calls is None:
-            return _unwrap(await self._desk.ask(path, body, due))
-        (outcome,) = await self._exchange([(path, body)], due, idempotent=idempotent)
+        if self.attempt.calls is not None:
+            (outcome,) = await self._exchange([(path, body)], due, idempotent=idempotent)
+        elif (brake := self.brake) is None or self.is_over:
+            outcome = await self._desk.ask(path, body, due)
+        else:
+            brake.call(path, body)
+            outcome = await self._desk.ask(path, body, due)
+            if isinstance(outcome, AgenthostError):
+                brake.failed(path, outcome)
         return _unwrap(outcome)
 
     async def gather(
@@ -458,12 +529,16 @@ class AsyncContext(_Base, AsyncLater):
     async def _exchange(self, wanted: list[tuple[str, Any]], due: float, *, idempotent: bool) -> list[Outcome]:
         calls = self.attempt.calls
         if calls is None or self.is_over:
-            return await self._desk.exchange(wanted, due)
-        from agenthost.agent.tool_calls import Wish
+            self._brake_at(wanted)
+            outcomes = await self._desk.exchange(wanted, due)
+        else:
+            from agenthost.agent.tool_calls import Wish
 
-        begun = await calls.begin([Wish(path, body) for path, body in wanted], due, idempotent=idempotent)
-        now = [wanted[place] for place in begun.wanted]
-        return begun.outcomes(await self._desk.exchange(now, due, begun.tell) if now else [])
+            begun = await calls.begin([Wish(path, body) for path, body in wanted], due, idempotent=idempotent)
+            now = [wanted[place] for place in begun.wanted]
+            outcomes = begun.outcomes(await self._desk.exchange(now, due, begun.tell) if now else [])
+        self._failed(wanted, outcomes)
+        return outcomes
 
     async def send(
         self, path: str, body: Any = None, timeout: float | None = None, *, durable: bool = True, key: str = ""
@@ -529,6 +604,7 @@ class AsyncContext(_Base, AsyncLater):
             self.attempt.calls,
             self._desk.kin(),
             argv,
+            brake=self.brake,
             timeout=timeout,
             input=input,
             env=env,
@@ -563,6 +639,7 @@ class AsyncContext(_Base, AsyncLater):
             self.attempt.calls,
             kin,
             argv,
+            brake=self.brake,
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,

@@ -9,6 +9,7 @@ twice, and than a blocking receive: a round trip of 65 us instead of 105 (pyzmq 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -22,14 +23,17 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from agenthost.agent import turn as turns
-from agenthost.agent.agent import Agent
+from agenthost.agent.agent import Agent, Message
+from agenthost.agent.answer import NONE, answer_of
 from agenthost.agent.blocking import finish
-from agenthost.agent.context import Context, Outcome, Tell
+from agenthost.agent.context import Context, Outcome, Purse, Tell
 from agenthost.agent.durable import Durable, check_in_hand
 from agenthost.agent.interruption import SIGNAL, Interruption, is_authors, is_waiting_for_author
+from agenthost.agent.loops import Brake, after_loop
+from agenthost.agent.progress import steps
 from agenthost.agent.sentry import HOST_GONE, Sentry, give_streams, say
 from agenthost.agent.wires import Wires
-from agenthost.errors import AgenthostError, ProtocolError, TimedOut, TurnInterrupted
+from agenthost.errors import AgenthostError, BudgetExhausted, ProtocolError, TimedOut
 from agenthost.protocol import birth
 from agenthost.protocol.codec import pack_body
 from agenthost.transport.callee import Turn
@@ -39,6 +43,8 @@ from agenthost.transport.data import Door, check_size
 if TYPE_CHECKING:
     from agenthost.agent.bell import Bell
     from agenthost.agent.door import Door as JournalDoor
+    from agenthost.agent.health import Health
+    from agenthost.agent.judging import Ask
     from agenthost.agent.kin import Kin
     from agenthost.agent.later import Wish
     from agenthost.agent.monitor import Ended
@@ -59,6 +65,8 @@ class SyncDesk:
     def __init__(self, agent: Agent, wires: Wires, birth_socket: socket.socket, durable: Durable | None = None) -> None:
         self._agent, self._wires, self._birth_socket = agent, wires, birth_socket
         self._durable = durable or Durable(wires.certificate.inc, birth_socket)
+        self._brake = self._durable.brake = brake_of(wires, self._durable)
+        self._health = health_of(agent, wires, self._ask_judge)
         self._caller, self._links = wires.caller, wires.links
         self._sentry = Sentry(birth_socket, wires.certificate.beat_s, self._strike)
         self._is_waiting = False
@@ -77,6 +85,7 @@ class SyncDesk:
         self._listen_to(wires.control.socket, wires)
         self._add_source(birth_socket.fileno(), birth_socket)
         self._journal_mask = 0
+        self._sentry.on_budget = self._durable.heed_budget
         self._sentry.on_door = lambda number, descriptor: self._durable.open().came(number, descriptor)
         self._durable.on_door = self._on_journal_door
         if self._durable.door is not None:
@@ -98,6 +107,9 @@ class SyncDesk:
         wires, callee = self._wires, self._wires.callee
         self._main_thread = threading.get_ident()
         signal.signal(SIGNAL, self._on_signal)
+        wires.expect_early()
+        if wires.certificate.drowsy_s:
+            self._durable.preload()
         say(self._birth_socket, birth.Up())
         wires.say_ready()
         wires.say_birth = lambda message: say(self._birth_socket, message)
@@ -146,7 +158,12 @@ class SyncDesk:
         if self._wires.drowsiness is not None:
             self._wires.drowsiness.stir()
         self._context = self._gathering = context = Context(self._path, self._inc, deadline, self)
+        if self._brake is not None:
+            self._brake.begin()
+            context.brake = self._brake
         self._sentry.begin(context)
+        if self._durable.spending is not None:
+            self._durable.spending.begin(self._sentry.turn)
         return context
 
     def _has_work(self) -> bool:
@@ -155,14 +172,18 @@ class SyncDesk:
 
     def _take_turn(self, turn: Turn) -> int | None:
         callee = self._wires.callee
+        self._settle_idle()
         try:
             message = turns.open_message(turn)
         except ProtocolError as error:
             return turns.fail(callee, turn, error)
+        if self._durable.spending is not None and (why := self._durable.spending.refusal()):
+            return turns.fail(callee, turn, BudgetExhausted(f"cannot begin a turn: {why}"))
         context = self._begin_turn(turn.deadline)
         try:
             try:
                 reply = self._agent.handle(message, context)
+                self._examine(message, reply, context)
             finally:
                 self._end_turn()
             if context.interrupted:
@@ -173,7 +194,8 @@ class SyncDesk:
             callee.reply(turn, packed)
         except BaseException as error:  # whatever the author's code raises ends the turn, and is sorted in fail()
             self._durable.revert()
-            return turns.fail(callee, turn, turns.after_interruption(error, self._sentry.why_struck()))
+            error = turns.after_interruption(after_loop(error, self._brake), self._sentry.struck_by())
+            return turns.fail(callee, turn, error)
         finally:
             self._sentry.end()
         return None
@@ -187,27 +209,70 @@ class SyncDesk:
         try:
             context.attempt = finish(recalling().attempt_of(durable, self._until, one))
             message = committing().open_mail(one)
+            if self._brake is not None:
+                self._brake.attend(one, context.attempt)
             try:
                 if one.remedy is not None:
                     finish(remedying().apply(durable, self._until, one.remedy, context.attempt))
                 reply = self._agent.handle(message, context)
+                self._examine(message, reply, context, one)
             finally:
                 self._end_turn()
             if context.interrupted:
                 self._sentry.check()
             is_free = not self._wires.callee.queued and self._wires.stop is None
+            if durable.in_hand is not one:  # Undone, and the handler has not let it pass
+                raise turns.Undone
             durable.waits = durable.waits or not is_free
             if one.in_session:
                 telling().reply(durable, one, reply)
             self._commit(of=one, take=is_free)
         except BaseException as error:  # as in _take_turn
             self._gathering = None
-            error = turns.after_interruption(error, self._sentry.why_struck())
-            status: int | None = finish(committing().failed(durable, self._until, one, error))
-            return status
+            return self._mail_failed(durable, one, error)
         finally:
             self._sentry.end()
         return None
+
+    def _mail_failed(self, durable: Durable, one: Mail, error: BaseException) -> int | None:
+        error = turns.after_interruption(after_loop(error, self._brake), self._sentry.struck_by())
+        try:
+            self._settle()  # or nobody knew yet that it is ours
+        except turns.Undone:
+            pass  # as is seen below
+        except SystemExit as end:
+            error = end
+        if durable.in_hand is not one and not isinstance(error, SystemExit):
+            durable.revert()  # the handler may have gone on all the same
+            return None
+        status: int | None = finish(committing().failed(durable, self._until, one, error))
+        return status
+
+    def _settle(self) -> None:
+        """All that was said is true, so the turn in hand may be seen."""
+        ahead = self._durable.ahead
+        if ahead is not None and ahead.is_open:
+            finish(ahead.settle(self._durable, self._until))
+
+    def _settle_idle(self) -> None:
+        """As ``_settle``, between two turns."""
+        with contextlib.suppress(turns.Undone):
+            self._settle()
+
+    def _examine(self, message: Message, reply: Any, context: Context, one: Mail | None = None) -> None:
+        """The answer, before anybody gets it. Raises what the turn fails of."""
+        if self._brake is not None:
+            self._brake.end_turn()
+        answer = reply if one is None else answer_of(reply, self._durable.telling)
+        if answer is NONE:
+            return
+        if one is not None and one.in_session and self._brake is not None:
+            self._brake.answered(answer)
+        if self._health is not None:
+            finish(self._health.examine(message, answer, context))
+
+    async def _ask_judge(self, path: str, body: Any, deadline: float) -> Outcome:
+        return self.ask(path, body, deadline)
 
     def _commit(self, of: Mail | None = None, *, take: bool = False) -> None:
         self._gathering = None
@@ -215,10 +280,13 @@ class SyncDesk:
 
     def _take_down(self, down: Ended) -> int | None:
         """A turn of ``on_down``. Returns the status to exit with, None if the agent goes on."""
+        self._settle_idle()
         context = self._begin_turn(None)
         try:
             try:
                 self._agent.on_down(down, context)  # type: ignore[attr-defined]  # an agent without it gets no such turn
+                if self._brake is not None:
+                    self._brake.end_turn()
             finally:
                 self._end_turn()
             if self._durable.is_used:
@@ -232,6 +300,7 @@ class SyncDesk:
 
     def _stop(self) -> int:
         try:
+            self._settle_idle()
             if self._durable.mail is not None:
                 finish(committing().give_back(self._durable, self._until))
             self._context = self._gathering = context = Context(self._path, self._inc, None, self)
@@ -248,8 +317,12 @@ class SyncDesk:
     # ---- what a context asks for
 
     def ask(self, path: str, body: Any, deadline: float) -> Outcome:
+        packed = check_size(pack_body(body))
+        self._settle()
         now = time.monotonic()
-        call = self._caller.call(path, check_size(pack_body(body)), deadline, now)
+        if self._durable.spending is not None:
+            self._durable.spending.called(1)
+        call = self._caller.call(path, packed, deadline, now)
         self._awaited = call
         self._links.flush()
         try:
@@ -264,11 +337,15 @@ class SyncDesk:
             raise
         finally:
             self._awaited = None
+        steps.count += 1
         return call.decoded()
 
     def exchange(self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None) -> list[Outcome]:
         bodies = [(path, check_size(pack_body(body))) for path, body in wishes]
+        self._settle()
         now = time.monotonic()
+        if self._durable.spending is not None:
+            self._durable.spending.called(len(bodies))
         if tell is None:
             calls = [self._caller.call(path, body, deadline, now) for path, body in bodies]
         else:
@@ -280,7 +357,9 @@ class SyncDesk:
         return [call.decoded() for call in calls]
 
     def deliver(self, path: str, body: Any, deadline: float) -> None:
-        call = self._caller.cast(path, check_size(pack_body(body)), time.monotonic())
+        packed = check_size(pack_body(body))
+        self._settle()
+        call = self._caller.cast(path, packed, time.monotonic())
         self._wait([call], deadline)
         if isinstance(call.outcome, AgenthostError):
             raise call.outcome
@@ -291,30 +370,44 @@ class SyncDesk:
 
     def account(self, context: Context) -> Telling:
         check_in_hand(context is self._gathering)
+        self._settle()
         return self._durable.tell()
+
+    def purse(self, context: Context) -> Purse:
+        book = self._durable.spend_book()
+        if context is self._context and not context.is_over:
+            book.is_in(self._sentry.turn)
+        return book
 
     def keep_checkpoint(self, context: Context, name: str) -> None:
         self._durable.keep_checkpoint(name, in_turn=context is self._gathering)
 
     def roll_back(self, context: Context, name: str, deadline: float) -> None:
         in_turn = context is self._gathering
+        self._settle()
         finish(committing().roll_back(self._durable, self._until, name, deadline, in_turn=in_turn))
 
     def later(self, context: Context, wish: Wish, deadline: float) -> None:
         from agenthost.agent.later_mail import carry_out
 
         in_turn = context is self._gathering
+        self._settle()
         finish(carry_out(self._durable, self._until, wish, deadline, in_turn=in_turn))
 
     def locate(self, path: str, deadline: float) -> str | None:
         if path == self._path:
             return self._inc
+        self._settle()
         link = self._caller.look(path)
         if not self._wait_until(lambda: link.state != LOOKING, deadline):
             raise TimedOut(f"cannot find {path}: the host did not answer in time")
         return link.inc or None
 
     def kin(self) -> Kin:
+        self._settle()
+        return self._my_kin()
+
+    def _my_kin(self) -> Kin:
         if self._kin is None:
             from agenthost.agent.kin import Kin
 
@@ -326,7 +419,9 @@ class SyncDesk:
     def _end_turn(self) -> None:
         """Nothing of the turn's tools is left after this, and nothing that it has told of itself leaves before."""
         self._context.is_over = True
-        if (self._kin is not None or self._reaps) and finish(self.kin().end_turn(reaps=self._reaps)):
+        if self._durable.spending is not None:
+            self._durable.spending.over(is_timed=self._sentry.has_told)
+        if (self._kin is not None or self._reaps) and finish(self._my_kin().end_turn(reaps=self._reaps)):
             self._sentry.catch_up()
 
     # ---- pipes of tools
@@ -346,6 +441,9 @@ class SyncDesk:
     # ---- the journal
 
     def _on_journal_door(self, door: JournalDoor) -> None:
+        from agenthost.agent.ahead import Ahead
+
+        self._durable.ahead = Ahead()
         door.hear_birth = self._sentry.hear
         door.is_heard_elsewhere = lambda: self._sentry.is_awake
         door.on_came, door.on_close = self._on_journal_came, self.detach
@@ -401,7 +499,7 @@ class SyncDesk:
         if may:
             self._is_waiting = False
             self._sentry.struck(one)
-            raise TurnInterrupted(one.why)
+            raise one.error()
 
     # ---- waiting
 
@@ -428,6 +526,7 @@ class SyncDesk:
             while True:
                 while done < count and calls[done].outcome is not None:
                     done += 1
+                    steps.count += 1
                 if done == count:
                     return
                 left_s = deadline - time.monotonic()
@@ -501,6 +600,21 @@ class SyncDesk:
 
 def teller(tell: Tell, nth: int) -> Callable[[Call], None]:
     return lambda call: tell(nth, call.decoded(), call.is_had)
+
+
+def brake_of(wires: Wires, durable: Durable) -> Brake | None:
+    loops = wires.certificate.loops
+    return None if loops is None else Brake(loops, lambda found: committing().last_word(durable, found))
+
+
+def health_of(agent: Agent, wires: Wires, ask: Ask) -> Health | None:
+    """Nothing is imported for an agent of whose answers nothing is asked."""
+    certificate = wires.certificate
+    if certificate.schema is None and certificate.judge is None and not hasattr(agent, "check"):
+        return None
+    from agenthost.agent.health import Health
+
+    return Health(agent, certificate.schema, certificate.judge, ask)
 
 
 def telling() -> ModuleType:

@@ -64,7 +64,7 @@ class Door:
         self.on_close: Callable[[int], None] = lambda descriptor: None
         self.on_blocked: Callable[[], None] = lambda: None
         """Not all could be sent: ``flush`` when there is room."""
-        self.preface: Callable[[], bytes] = bytes
+        self.prefaces: list[Callable[[], bytes]] = []
         """What is said first at a new door."""
 
     # ---- asking
@@ -138,7 +138,8 @@ class Door:
             self.sock.setblocking(False)
             self._is_cut = False
             self._frames = Frames(mail.MESSAGE_BYTES)
-            self._out = bytearray(self.preface()) + b"".join([asked.frame for asked in self._open.values()])
+            said_again = [one() for one in self.prefaces] + [asked.frame for asked in self._open.values()]
+            self._out = bytearray().join(said_again)
         self.flush()
 
     def flush(self) -> None:

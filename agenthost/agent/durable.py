@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,12 @@ from agenthost.errors import AgenthostError, UsageError, from_wire
 
 if TYPE_CHECKING:
     from agenthost.agent.agent import Agent
-    from agenthost.agent.door import Door
+    from agenthost.agent.ahead import Ahead
+    from agenthost.agent.door import Asked, Door
+    from agenthost.agent.loops import Brake
+    from agenthost.agent.spending import Spending
     from agenthost.agent.telling import Telling
+    from agenthost.protocol.birth import Budget
     from agenthost.protocol.mail import Mail, Refused, Sending
 
 LOAD_S = 30.0
@@ -36,10 +40,13 @@ class Durable:
         "_birth_socket",
         "_inc",
         "_last_key",
+        "_loading",
         "_lock",
         "_packed",
         "_version",
         "agent",
+        "ahead",
+        "brake",
         "cancels",
         "checkpoint",
         "door",
@@ -49,7 +56,9 @@ class Durable:
         "mail",
         "on_door",
         "on_unsaid",
+        "own_args",
         "sends",
+        "spending",
         "telling",
         "usual_args",
         "waits",
@@ -58,6 +67,8 @@ class Durable:
     def __init__(self, inc: str, birth_socket: socket) -> None:
         self._inc, self._birth_socket = inc, birth_socket
         self.agent: Agent | None = None
+        self.brake: Brake | None = None
+        """The desk's; what it has counted goes with the mail."""
         self.door: Door | None = None
         self.on_door: Callable[[Door], None] | None = None
         """Called once, when there is one."""
@@ -66,11 +77,17 @@ class Durable:
         """The state as it was committed last; None before it is loaded."""
         self._version = 0
         """The one it was committed with."""
+        self._loading: Asked | None = None
+        """A Load that nobody waits for yet."""
         self.checkpoint = ""
         """The name under which the turn in hand keeps its state too."""
         self._last_key = 0
         self.usual_args: dict[str, Any] | None = None
         """Of the agent, while the turn in hand has others."""
+        self.own_args: dict[str, Any] | None = None
+        """Of the agent, while a budget has given it others."""
+        self.spending: Spending | None = None
+        """What it uses, once that is counted."""
         self.sends: list[Sending] = []
         """Of the turn in hand."""
         self.cancels: list[str] = []
@@ -84,6 +101,8 @@ class Durable:
         """What the turn in hand has told, once there was something."""
         self.on_unsaid: Callable[[], None] | None = None
         """Called when something is to be told a little later; None where the desk sees to that by itself."""
+        self.ahead: Ahead | None = None
+        """Of a desk that begins turns of mail before those before them are true."""
         self.waits = self.is_taking = False
         """The journal has mail for us; we have asked for it."""
 
@@ -105,18 +124,48 @@ class Durable:
 
     # ---- state
 
+    def preload(self) -> None:
+        """Ask for the state before anybody wants it. Of one that was woken: then it comes with whoever has woken it."""
+        if self._packed is None and self._loading is None:
+            from agenthost.protocol import mail
+
+            self._loading = self.open().ask(mail.Load)
+
     def load_state(self) -> Any:
         """Blocks until the journal has said it, once."""
         if self._packed is None:
             from agenthost.protocol import mail
 
             door = self.open()
-            answer = door.wait(door.ask(mail.Load), time.monotonic() + LOAD_S)
+            asked, self._loading = self._loading or door.ask(mail.Load), None
+            answer = door.wait(asked, time.monotonic() + LOAD_S)
             if isinstance(answer, mail.Refused):
                 raise self.error(answer)
             self._packed = answer.state if answer.state is not None else EMPTY
             self._version = answer.state_version if answer.state is not None else version_of(self.agent)
         return opened(self.agent, self._packed, self._version)
+
+    @property
+    def stored(self) -> tuple[bytes | None, int]:
+        """The state as it was committed last, None before it is loaded, and its version."""
+        return self._packed, self._version
+
+    def go_back(self, packed: bytes | None, version: int) -> None:
+        """To what was ``stored`` once, with all that the turn in hand has done."""
+        self._packed, self._version = packed, version
+        self.revert()
+        self.in_hand = None
+
+    async def state_before(self, until: Callable[..., Awaitable[bool]], turns: int) -> tuple[bytes, int]:
+        """The state as it was so many committed turns ago, packed, and its version. ``UnknownName`` if that is not
+        kept."""
+        from agenthost.agent.committing import wait_answer
+        from agenthost.protocol import mail
+
+        answer = await wait_answer(until, self.open().ask(lambda number: mail.Load(number, back=turns)))
+        if isinstance(answer, mail.Refused):
+            raise self.error(answer)
+        return (EMPTY, version_of(self.agent)) if answer.state is None else (answer.state, answer.state_version)
 
     def changed_state(self) -> bytes | None:
         """Packed, if it is not what was committed last. ``TypeError`` names what cannot be kept."""
@@ -151,6 +200,32 @@ class Durable:
             if self.usual_args is None:
                 self.usual_args = self.agent.args
             self.agent.args = {**self.agent.args, **parameters}
+
+    def fall_back(self, parameters: dict[str, Any]) -> None:
+        """Other args until this is said again; without any, its own. What a remedy varies stays varied."""
+        agent = self.agent
+        if agent is None or (not parameters and self.own_args is None):
+            return
+        usual = agent.args if self.usual_args is None else self.usual_args
+        own = usual if self.own_args is None else self.own_args
+        fallen = {**own, **parameters} if parameters else own
+        self.own_args = own if parameters else None
+        if self.usual_args is not None:
+            varied = {name: value for name, value in agent.args.items() if name not in usual or usual[name] != value}
+            self.usual_args, agent.args = fallen, {**fallen, **varied}
+        else:
+            agent.args = fallen
+
+    def spend_book(self) -> Spending:
+        if self.spending is None:
+            from agenthost.agent.spending import Spending
+
+            self.spending = Spending(self)
+        return self.spending
+
+    def heed_budget(self, message: Budget) -> None:
+        """In any thread."""
+        self.spend_book().heed(message)
 
     def _unvary(self) -> None:
         if self.usual_args is not None and self.agent is not None:

@@ -14,6 +14,8 @@ import time
 from types import CodeType, FrameType
 from typing import Protocol
 
+from agenthost.errors import TurnInterrupted
+
 SIGNAL = signal.SIGRTMAX - 3
 """Of the real-time signals the low ones are taken by C libraries (signal(7): glibc has the first two)."""
 FIRST_AGAIN_MS, LAST_AGAIN_MS = 2, 200
@@ -22,8 +24,10 @@ BLOCKED_S = 0.25
 """A loop that has run nothing for so long stands still."""
 
 _OURS = "agenthost."
-_TRANSPARENT = "agenthost.agent.functions"
-"""Calls the author's function and does nothing else."""
+_TRANSPARENT = frozenset({"agenthost.agent.functions", "agenthost.agent.authors_code"})
+"""They call the author's function and do nothing else."""
+_JUDGING = "agenthost.agent.judging"
+"""Waits for another agent on the author's behalf."""
 
 
 class Interruptible(Protocol):
@@ -33,14 +37,18 @@ class Interruptible(Protocol):
 
 
 class Interruption:
-    """``context`` is that of the turn which it hits; that began at ``since``, on the clock of ``time.monotonic``."""
+    """``context`` is that of the turn which it hits; that began at ``since``, on the clock of ``time.monotonic``.
+    ``kind``: as in ``core.remedy.failure``."""
 
-    __slots__ = ("asked_at", "context", "has_struck", "id", "since", "why")
+    __slots__ = ("asked_at", "context", "has_struck", "id", "kind", "since", "why")
 
-    def __init__(self, id: int, why: str, context: Interruptible, since: float) -> None:
-        self.id, self.why, self.context, self.since = id, why, context, since
+    def __init__(self, id: int, why: str, context: Interruptible, since: float, kind: str = "interrupted") -> None:
+        self.id, self.why, self.context, self.since, self.kind = id, why, context, since, kind
         self.asked_at = time.monotonic()
         self.has_struck = False
+
+    def error(self) -> TurnInterrupted:
+        return TurnInterrupted(self.why, kind=self.kind)
 
 
 def is_authors(frame: FrameType | None, turns: frozenset[CodeType], open_to: frozenset[CodeType]) -> bool:
@@ -53,7 +61,7 @@ def is_authors(frame: FrameType | None, turns: frozenset[CodeType], open_to: fro
         frame, inside = frame.f_back, True
     if frame is None:
         return False
-    if frame.f_code in open_to or frame.f_globals.get("__name__") == _TRANSPARENT:
+    if frame.f_code in open_to or frame.f_globals.get("__name__") in _TRANSPARENT:
         return True
     return inside and frame.f_code in turns
 
@@ -63,6 +71,8 @@ def is_waiting_for_author(frame: FrameType | None, turns: frozenset[CodeType]) -
     while frame is not None and _is_ours(frame):
         if frame.f_code in turns:
             return False
+        if frame.f_globals.get("__name__") == _JUDGING:
+            return True  # nothing of ours is open but the call, and that is abandoned
         frame = frame.f_back
     return frame is not None
 

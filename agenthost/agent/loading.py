@@ -70,10 +70,10 @@ def _checked(name: str, source: str, class_name: str, kind: Any) -> type[Agent]:
         raise StartFailed(f"cannot load {name!r}: {why}", permanent=True)
     if kind.__abstractmethods__:
         raise StartFailed(f"cannot load {name!r}: it defines no handle()", permanent=True)
-    others = ("on_start", "on_stop", "on_down")
+    others = ("on_start", "on_stop", "on_down", "check")
     if not is_async(kind) and any(inspect.iscoroutinefunction(getattr(kind, other, None)) for other in others):
         raise StartFailed(
-            f"cannot load {name!r}: on_start(), on_stop() or on_down() is async, handle() is not",
+            f"cannot load {name!r}: on_start(), on_stop(), on_down() or check() is async, handle() is not",
             hint="write async def handle()",
             permanent=True,
         )

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Coroutine
 from typing import Any
 
+from agenthost.agent.progress import steps
 from agenthost.transport.caller import Call
 
 _TASKS_S = 1.0
@@ -24,6 +25,7 @@ class Gate:
 
     def one_passed(self, call: Call) -> None:
         self.left -= 1
+        steps.count += 1
         if not self.left:
             self.open()
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from agenthost.agent.bell import Bell
+from agenthost.agent.progress import steps
 from agenthost.errors import AgenthostError
 from agenthost.protocol import control, wishes
 
@@ -147,6 +148,7 @@ class Monitors:
 
     def _tell(self, watch: Watch, ended: Ended) -> None:
         watch.ended = ended
+        steps.count += 1
         if watch.on_end is not None:
             watch.on_end(ended)
         elif self._keeps_untaken and not watch.is_taken:

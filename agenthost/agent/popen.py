@@ -6,6 +6,7 @@ read: it hears nothing else meanwhile, as while it computes.
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from agenthost.agent.birth import How, end_all
 from agenthost.agent.blocking import finish
 from agenthost.agent.kin import Kin
+from agenthost.agent.progress import Output
 from agenthost.agent.ran import words
 from agenthost.agent.tool_pipes import Pipes, Where
 from agenthost.agent.tool_wants import check_seconds, check_surroundings
@@ -152,7 +154,9 @@ class Tool(AnyTool):
 
 def near_end(birth: ToolBirth, name: str, mode: str) -> Any:
     descriptor = birth.pipes.take(name)
-    return None if descriptor is None else os.fdopen(descriptor, mode)
+    if descriptor is None:
+        return None
+    return io.BufferedReader(Output(descriptor, "rb")) if mode == "rb" else os.fdopen(descriptor, mode)
 
 
 def _close(file: BinaryIO | None) -> None:

@@ -28,6 +28,8 @@ class Book:
         self._durable, self._until, self._message = durable, until, message
 
     async def intend(self, calls: Sequence[mail.Called], deadline: float) -> None:
+        if (ahead := self._durable.ahead) is not None and ahead.is_open:
+            await ahead.settle(self._durable, self._until)
         door = self._durable.open()
         asked = door.ask(lambda number: mail.Intend(number, self._message, tuple(calls)))
         try:

@@ -21,12 +21,26 @@ from agenthost.errors import AgenthostError
 
 if TYPE_CHECKING:
     from agenthost.agent.kin import Kin
+    from agenthost.agent.loops import Brake
 
 
-async def run(
+async def run(calls: ToolCalls | None, kin: Kin, argv: Argv, *, brake: Brake | None = None, **how: Any) -> Ran:
+    """As ``tools.run``. Without ``calls`` nothing is recorded. ``brake``: repeated too often it is not run."""
+    if brake is None:
+        return await _run(calls, kin, argv, **how)
+    try:
+        if calls is None:
+            check_surroundings(how["env"], how["cwd"])
+            brake.call(f"run {plain_words(argv)[0]}", _counted(argv, how, how["input"]))
+        return await _run(calls, kin, argv, **how)
+    except AgenthostError as error:
+        brake.failed(f"run {plain_words(argv)[0]}", error)
+        raise
+
+
+async def _run(
     calls: ToolCalls | None, kin: Kin, argv: Argv, *, timeout: float | None, check: bool, idempotent: bool, **how: Any
 ) -> Ran:
-    """As ``tools.run``. Without ``calls`` nothing is recorded."""
     if calls is None:
         return await tools.run(kin, argv, timeout=timeout, check=check, **how)
     check_seconds(timeout)
@@ -51,10 +65,23 @@ async def run(
     return ran
 
 
-async def start(
+async def start(calls: ToolCalls | None, kin: Kin, argv: Argv, *, brake: Brake | None = None, **how: Any) -> ToolBirth:
+    """As ``popen.start``. ``brake`` as of ``run``."""
+    if brake is None:
+        return await _start(calls, kin, argv, **how)
+    try:
+        if calls is None or how["keep"]:
+            check_surroundings(how["env"], how["cwd"])
+            brake.call(f"popen {plain_words(argv)[0]}", _counted(argv, how))
+        return await _start(calls, kin, argv, **how)
+    except AgenthostError as error:
+        brake.failed(f"popen {plain_words(argv)[0]}", error)
+        raise
+
+
+async def _start(
     calls: ToolCalls | None, kin: Kin, argv: Argv, *, keep: bool, idempotent: bool, **how: Any
 ) -> ToolBirth:
-    """As ``popen.start``."""
     if calls is None or keep:
         return await popen.start(kin, argv, keep=keep, **how)
     check_surroundings(how["env"], how["cwd"])
@@ -68,6 +95,12 @@ async def start(
         raise
     birth.on_over = lambda: begun.talked(*_end_of(birth))
     return birth
+
+
+def _counted(argv: Argv, how: Mapping[str, Any], given: Any = None) -> list[Any]:
+    """What is the same call, where nothing is recorded."""
+    wish = _wish("", argv, how["env"], how["cwd"], given or b"")
+    return [wish.shown, wish.hidden]
 
 
 async def _begin(calls: ToolCalls, kin: Kin, wish: Wish, timeout: float | None, *, idempotent: bool) -> Round:

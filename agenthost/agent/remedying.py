@@ -12,10 +12,11 @@ from typing import Any
 
 from agenthost.agent.agent import Agent
 from agenthost.agent.attempt import Attempt
+from agenthost.agent.authors_code import called
 from agenthost.agent.blame import Inapplicable
-from agenthost.agent.committing import Until, wait_answer
+from agenthost.agent.committing import Until
 from agenthost.agent.durable import Durable
-from agenthost.agent.stored_state import EMPTY, opened, packed_state, version_of
+from agenthost.agent.stored_state import opened, packed_state
 from agenthost.agent.turn import one_line
 from agenthost.errors import AgenthostError
 from agenthost.launch import modules
@@ -49,7 +50,7 @@ async def _compact(agent: Agent, parameters: dict[str, Any]) -> None:
         raise Inapplicable(f"cannot compact: {type(agent).__name__} has no compact()")
     before = packed_state(agent.state)
     copy = unpack_body(before)
-    smaller = await _called("compact", lambda: compact(copy, **parameters))
+    smaller = await _called("compact", compact, copy, **parameters)
     smaller = copy if smaller is None else smaller
     try:
         after = packed_state(smaller)
@@ -65,14 +66,11 @@ async def _compact(agent: Agent, parameters: dict[str, Any]) -> None:
 
 async def _roll_back(durable: Durable, until: Until, turns: int) -> None:
     agent = durable.agent
-    asked = durable.open().ask(lambda number: mail.Load(number, back=turns))
-    answer = await wait_answer(until, asked)
-    if isinstance(answer, mail.Refused):
-        error = durable.error(answer)
-        raise Inapplicable(str(error)) from error
-    there = answer.state is not None
-    packed, version = (answer.state, answer.state_version) if there else (EMPTY, version_of(agent))
     assert agent is not None
+    try:
+        packed, version = await durable.state_before(until, turns)
+    except AgenthostError as error:
+        raise Inapplicable(str(error)) from error
     agent.state = opened(agent, packed, version)
 
 
@@ -84,16 +82,16 @@ async def _authors(durable: Durable, agent: Agent, name: str, attempt: Attempt, 
         function = getattr(modules.load(module), function_name)
     except Exception as error:  # the author's module may raise anything while it is imported
         raise Inapplicable(f"cannot load {name}: {one_line(error)}") from error
-    found = await _called(name, lambda: function(agent, attempt, **parameters))
+    found = await _called(name, function, agent, attempt, **parameters)
     if found is False:
         raise Inapplicable(f"cannot apply {name}: it says so")
     if isinstance(found, dict):
         durable.vary(found)
 
 
-async def _called(name: str, call: Callable[[], Any]) -> Any:
+async def _called(name: str, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
     try:
-        found = call()
+        found = called(function, *arguments, **keywords)
         return await found if hasattr(found, "__await__") else found
     except Exception as error:  # the author's code; the turn has not begun
         raise Inapplicable(f"cannot apply {name}: {one_line(error)}") from error

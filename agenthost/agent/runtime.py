@@ -19,11 +19,11 @@ from agenthost.agent.agent import IGNORE, Agent, create
 from agenthost.agent.context import AsyncContext, Context, Tell
 from agenthost.agent.desk import SyncDesk
 from agenthost.agent.durable import Durable
-from agenthost.agent.turn import CRASHED, one_line
+from agenthost.agent.turn import CRASHED, one_line, tell_crashes
 from agenthost.agent.wires import Wires
 from agenthost.errors import StartFailed, UsageError
 from agenthost.launch import modules
-from agenthost.protocol.birth import Certificate
+from agenthost.protocol.birth import Certificate, Crashed
 
 _ENDING_S = 3.0
 """What threads, tasks and exit functions of the author's get after a crash."""
@@ -36,6 +36,7 @@ def run(certificate: Certificate, birth_socket: socket.socket) -> int:
     after it in any case: threads and tasks of the author's must not keep an agent that has crashed.
     """
     wires = Wires(certificate)
+    tell_crashes(lambda error, trace: wires.say_birth(_crashed(error, trace)))
     try:
         kind = loading.load_code(certificate) if certificate.code else loading.load(certificate.agent)
         durable = Durable(certificate.inc, birth_socket)
@@ -61,16 +62,21 @@ def run(certificate: Certificate, birth_socket: socket.socket) -> int:
 def warm() -> None:
     """For a zygote, after it has imported the authors' modules: find their agents, import asyncio if any needs it,
     rehearse their start."""
+    import agenthost.agent.ahead
     import agenthost.agent.committing
     import agenthost.agent.door
     import agenthost.agent.drowsiness
     import agenthost.agent.group
+    import agenthost.agent.health
     import agenthost.agent.later_mail
     import agenthost.agent.popen
     import agenthost.agent.recalling
     import agenthost.agent.recorded_tools
     import agenthost.agent.scope  # for the effect: imported here they are shared by all agents
+    import agenthost.agent.spending
+    import agenthost.agent.stack
     import agenthost.agent.telling
+    import agenthost.core.remedy.fingerprint
     from agenthost.agent.rehearsal import rehearse
 
     if loading.prepare(modules.loaded):
@@ -100,6 +106,13 @@ def _run_async(agent: Agent, wires: Wires, birth_socket: socket.socket, durable:
         return status
 
     return run_loop(main())
+
+
+def _crashed(error: BaseException, trace: str) -> Crashed:
+    from agenthost.agent.blame import failure_of
+
+    failure = failure_of(error)
+    return Crashed(trace=trace, type=failure.type, place=failure.place)
 
 
 def _give_up(wires: Wires, error: BaseException) -> int:
@@ -173,6 +186,9 @@ class _Unready:
 
     def account(self, context: Any) -> NoReturn:
         raise UsageError("cannot tell anything in on_start: no turn has begun", hint="do it in the first turn")
+
+    def purse(self, context: Any) -> NoReturn:
+        raise UsageError("cannot spend anything in on_start: no turn has begun", hint="do it in the first turn")
 
     def is_stopping(self) -> bool:
         return False

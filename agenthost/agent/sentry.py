@@ -22,8 +22,9 @@ import time
 from collections.abc import Callable
 
 from agenthost.agent.interruption import FIRST_AGAIN_MS, LAST_AGAIN_MS, Interruptible, Interruption
+from agenthost.agent.progress import steps
 from agenthost.agent.timer import clear_timer, make_timer, set_timer
-from agenthost.errors import Overloaded, ProtocolError, TurnInterrupted
+from agenthost.errors import Overloaded, ProtocolError
 from agenthost.protocol import birth
 from agenthost.protocol.codec import encode, read_to_process
 
@@ -70,6 +71,18 @@ class Sentry:
         """The thread has a packet in hand, or looks for one."""
         self.on_door: Callable[[int, int], None] = lambda number, descriptor: os.close(descriptor)
         """Gets the doors to the journal, in the thread that reads the birth socket."""
+        self.on_budget: Callable[[birth.Budget], None] = lambda message: None
+        """In the same thread."""
+
+    @property
+    def turn(self) -> int:
+        """The number of the turn in hand, or of the last one."""
+        return self._turn
+
+    @property
+    def has_told(self) -> bool:
+        """A beat was sent of the turn in hand."""
+        return self._told != 0
 
     @property
     def is_awake(self) -> bool:
@@ -107,14 +120,14 @@ class Sentry:
             if other.context is one.context:
                 other.has_struck = True
 
-    def why_struck(self) -> str:
-        """Of the turn in hand; empty if nothing has struck it."""
-        return next((one.why for one in tuple(self._open) if one.has_struck and one.context is self._hand), "")
+    def struck_by(self) -> Interruption | None:
+        """What has struck the turn in hand."""
+        return next((one for one in tuple(self._open) if one.has_struck and one.context is self._hand), None)
 
     def check(self) -> None:
         """``TurnInterrupted``: the author's code has returned though it was interrupted."""
-        if why := self.why_struck():
-            raise TurnInterrupted(why)
+        if (one := self.struck_by()) is not None:
+            raise one.error()
 
     def catch_up(self) -> None:
         """``TurnInterrupted`` if an interruption of the turn in hand has come and has not struck. Its tools are killed
@@ -128,7 +141,7 @@ class Sentry:
         one = self.to_strike()
         if one is not None and not isinstance(sys.exception(), SystemExit | KeyboardInterrupt):
             self.struck(one)
-            raise TurnInterrupted(one.why) from None
+            raise one.error() from None
 
     # ---- the birth socket
 
@@ -156,8 +169,14 @@ class Sentry:
             self.on_door(message.number, descriptors[0])
         elif isinstance(message, birth.Probe):
             say(self._socket, birth.Alive(id=message.id))
+        elif isinstance(message, birth.WantStack):
+            from agenthost.agent.stack import all_stacks
+
+            say(self._socket, birth.Stack(id=message.id, text=all_stacks()))
         elif isinstance(message, birth.Interrupt):
             self._interrupt(message)
+        elif isinstance(message, birth.Budget):
+            self.on_budget(message)
         elif isinstance(message, birth.Pace):
             self._beat_s = message.beat_s
             if self._since and self._armed:
@@ -168,7 +187,7 @@ class Sentry:
         if hand is None or not since or hand is not self._hand or asked.turn not in (0, turn):
             say(self._socket, birth.Interrupted(id=asked.id, in_turn=False))
             return
-        one = Interruption(asked.id, asked.why, hand, since)
+        one = Interruption(asked.id, asked.why, hand, since, asked.kind)
         self._open.append(one)
         if not self._is_in_hand(one):
             while self._open:  # its end may have missed it
@@ -236,7 +255,7 @@ class Sentry:
             busy_s = time.monotonic() - since
             if busy_s >= self._beat_s:
                 self._told = turn
-                say(self._socket, birth.Beat(turn=turn, busy_s=busy_s))
+                say(self._socket, birth.Beat(turn=turn, busy_s=busy_s, steps=steps.count))
                 if self._turn != turn or not self._since:
                     # the turn ended between the look and the beat; its end may have missed that it was told
                     self._told = 0

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from agenthost.agent.part import Part, check_fields, check_type, packed_fields, utf8_bytes
+from agenthost.agent.progress import steps
 from agenthost.errors import UsageError
 from agenthost.protocol import mail
 from agenthost.protocol.codec import pack_body
@@ -111,7 +112,7 @@ class Telling:
         self._unsaid = 0
         """Characters, and one for each change of fields."""
         self._flushed_at = 0.0
-        durable.open().preface = self._say_again
+        durable.open().prefaces.append(self._say_again)
 
     # ---- the author's
 
@@ -150,6 +151,7 @@ class Telling:
 
     def grew(self, part: Part, characters: int) -> None:
         self._unsaid += characters or 1
+        steps.count += 1
         if self._unsaid >= BUNCH_CHARACTERS or time.monotonic() - self._flushed_at >= BUNCH_S:
             self.flush()
         elif self._durable.on_unsaid is not None:

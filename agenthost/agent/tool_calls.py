@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -24,6 +24,9 @@ from agenthost.errors import AgenthostError, Down, Interrupted, OutcomeUnknown, 
 from agenthost.protocol.codec import pack_body, unpack_body
 from agenthost.protocol.mail import Called
 from agenthost.transport.data import check_size
+
+if TYPE_CHECKING:
+    from agenthost.agent.loops import Brake
 
 try:
     from _blake2 import blake2b  # hashlib would bring OpenSSL into every zygote, for one digest
@@ -46,6 +49,10 @@ class Wish(NamedTuple):
     tool: str
     shown: Any
     hidden: Any = None
+
+    def named(self) -> str:
+        """For people: "/tools/pay", or "run rg"."""
+        return f"{self.tool} {self.shown['argv'][0]}" if self.tool in ("run", "popen") else self.tool
 
 
 class Journal(Protocol):
@@ -112,6 +119,8 @@ class ToolCalls:
 
     def __init__(self, journal: Journal, attempt: int, earlier: Sequence[Called] = ()) -> None:
         self._journal, self._attempt = journal, attempt
+        self.brake: Brake | None = None
+        """Counts those that are made."""
         self._same: dict[str, list[_Slot]] = {}
         """By digest, in order."""
         for one in earlier:
@@ -120,6 +129,8 @@ class ToolCalls:
             while len(slots) < int(number):
                 slots.append(_Slot(f"{digest}.{len(slots) + 1}"))
             slots[int(number) - 1].last = one
+        self.made = [(one.attempt, one.key.partition(".")[0]) for one in earlier]
+        """(attempt, what tells it from others) of every call of the attempts before."""
 
     # ---- what was
 
@@ -147,6 +158,9 @@ class ToolCalls:
     async def begin(self, wishes: Sequence[Wish], deadline: float, *, idempotent: bool) -> Round:
         """Returns when those that are to be made now are intended. ``OutcomeUnknown`` is an outcome as others are.
         Raises what cannot be packed, and what the journal says: then nothing was begun."""
+        brake = self.brake
+        if brake is not None:
+            brake.check()
         packed = [(wish, check_size(pack_body(wish.shown)), _digest(wish)) for wish in wishes]
         outcomes: list[Any] = [None] * len(wishes)
         begun: dict[int, _Begun] = {}
@@ -161,6 +175,8 @@ class ToolCalls:
             if slot.last is not None and known == "ok":
                 outcomes[place] = _value(slot.last)
                 continue
+            if brake is not None:
+                brake.recorded(wish.named(), digest)
             kept = arguments if len(arguments) <= ARGUMENTS_BYTES else b""
             key = f"{slot.key}.{slot.tries}"
             slot.tries += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Literal, Protocol
 
+from agenthost.agent.progress import steps
 from agenthost.agent.tool_output import Echo, Kept
 
 Where = Literal["pipe", "log", "null"]
@@ -137,6 +138,7 @@ class Pump:
         if not data:
             self._shut(descriptor)
             return 0
+        steps.count += 1
         kept, echo = self._open[descriptor]
         kept.add(data)
         echo.add(data)

@@ -4,16 +4,39 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from agenthost.agent.agent import Message
-from agenthost.errors import AgenthostError, HandlerFailed, Interrupted, TurnInterrupted
+from agenthost.errors import AgenthostError, BudgetExhausted, HandlerFailed, Interrupted, TurnInterrupted
 from agenthost.protocol.codec import pack_body, unpack_body
 from agenthost.transport.callee import Callee, Turn
 from agenthost.transport.data import check_size
 
+if TYPE_CHECKING:
+    from agenthost.agent.interruption import Interruption
+
 CRASHED = 1
 """Exit status of an agent that crashed."""
+_MOST_OF_TRACE = 16 * 1024
+
+
+def _nobody(error: BaseException, trace: str) -> None:
+    """Who hears of a crash outside of a host."""
+
+
+_tell: Callable[[BaseException, str], None] = _nobody
+
+
+def tell_crashes(tell: Callable[[BaseException, str], None]) -> None:
+    """``tell`` is called with what this process ends of, and its traceback, or the end of that."""
+    global _tell
+    _tell = tell
+
+
+class Undone(BaseException):
+    """The turn in hand counts for nothing: one that it was begun upon is not true, or its message is not ours
+    (``ahead``)."""
 
 
 def open_message(turn: Turn) -> Message:
@@ -29,7 +52,8 @@ def pack_reply(turn: Turn, reply: Any) -> bytes:
 def fail(callee: Callee, turn: Turn, error: BaseException) -> int | None:
     """Answer the caller. Returns the status to exit with, None if the agent goes on."""
     if isinstance(error, TurnInterrupted):
-        callee.fail(turn, Interrupted.code, str(error))
+        code = BudgetExhausted.code if error.kind == "budget" else Interrupted.code
+        callee.fail(turn, code, str(error))
         return None
     if isinstance(error, AgenthostError):
         callee.fail(turn, error.code, str(error), getattr(error, "trace", ""))
@@ -44,10 +68,10 @@ def status_after(error: BaseException) -> int | None:
     return None if isinstance(error, AgenthostError | TurnInterrupted) else exit_status(error)
 
 
-def after_interruption(error: BaseException, why: str) -> BaseException:
-    """What a turn ends with that was struck because of ``why``, "" if it was not. What the author's code has to say to
-    its caller after that is the interruption; a crash stays one."""
-    return TurnInterrupted(why) if why and isinstance(error, AgenthostError) else error
+def after_interruption(error: BaseException, one: Interruption | None) -> BaseException:
+    """What a turn ends with that ``one`` has struck. What the author's code has to say to its caller after that is the
+    interruption; a crash stays one."""
+    return one.error() if one is not None and isinstance(error, AgenthostError) else error
 
 
 def exit_status(error: BaseException, trace: str = "") -> int:
@@ -57,7 +81,9 @@ def exit_status(error: BaseException, trace: str = "") -> int:
             return (error.code or 0) & 0xFF
         print(error.code, file=sys.stderr, flush=True)
         return CRASHED
-    print(trace or "".join(traceback.format_exception(error)), end="", file=sys.stderr, flush=True)
+    trace = trace or "".join(traceback.format_exception(error))
+    _tell(error, trace[-_MOST_OF_TRACE:])
+    print(trace, end="", file=sys.stderr, flush=True)
     return CRASHED
 
 

@@ -67,6 +67,12 @@ class Wires:
 
     # ---- what is said to the host
 
+    def expect_early(self) -> None:
+        """Before Up is said: those who have waited for that may come at once."""
+        for one in self.certificate.expected:
+            self._opened()
+            self.callee.expect(one.ticket, one.caller, one.caller_inc)
+
     def say_ready(self) -> None:
         """Said until the host welcomes us."""
         ready = control.Ready(inc=self.certificate.inc, token=self.certificate.token)
@@ -127,7 +133,7 @@ class Wires:
             self._expect(message)
         elif isinstance(message, control.Found):
             self.control.answered(message.id)
-            self.caller.found(message)
+            self.caller.found(message, time.monotonic())
             self.links.flush()
         elif isinstance(message, control.Refused):
             self.control.answered(message.id)
@@ -186,13 +192,17 @@ class Wires:
     def _expect(self, message: control.Expect) -> None:
         if self.drowsiness is not None:
             self.drowsiness.stir()
+        door = self._opened()
+        self.callee.expect(message.ticket, message.caller, message.caller_inc)
+        expecting = control.Expecting(inc=self.certificate.inc, ticket=message.ticket, address=door.address)
+        self.control.try_send(encode(expecting))
+
+    def _opened(self) -> Door:
         if self.door is None:
             address = f"ipc://{self.certificate.data_folder}/d-{self.certificate.inc}"
             self.door = Door(self.context, self.callee, address)
             self.on_door(self.door)
-        self.callee.expect(message.ticket, message.caller, message.caller_inc)
-        expecting = control.Expecting(inc=self.certificate.inc, ticket=message.ticket, address=self.door.address)
-        self.control.try_send(encode(expecting))
+        return self.door
 
     def _begin_stop(self, message: control.Stop) -> None:
         self.control.try_send(encode(control.Stopping(inc=self.certificate.inc, id=message.id)))

@@ -11,14 +11,19 @@ from typing import Annotated, Any
 import typer
 
 from agenthost.cli import (
+    budgets,
     changing,
     chatting,
+    crashes,
+    explaining,
+    inspecting,
     journal,
     letters,
     looking,
     questions,
     reading,
     reloading,
+    replaying,
     running,
     schedules,
     sessions,
@@ -74,10 +79,11 @@ def _until_unread(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-for module in (running, unit, looking, reading, tailing, changing, reloading, talking, chatting, questions):
+_LOOKING = (looking, inspecting, explaining, reading, tailing, replaying)
+for module in (running, unit, *_LOOKING, changing, reloading, talking, chatting, questions):
     for name, function in module.COMMANDS.items():
         app.command(name)(_until_unread(function))
-for group in (letters, schedules, sessions, journal):
+for group in (budgets, letters, schedules, sessions, journal, crashes):
     for command in group.app.registered_commands:
         assert command.callback is not None
         command.callback = _until_unread(command.callback)

@@ -318,7 +318,7 @@ class Client:
                     self._pong(message.result)
             elif isinstance(message, control.Found):
                 self._control.answered(message.id)
-                self._caller.found(message)
+                self._caller.found(message, time.monotonic())
             elif isinstance(message, control.Down):
                 self._links.down(message.path, message.inc, message.reason, self._heard_at, asleep=message.asleep)
                 self._control.try_send(encode(control.Seen(id=message.id)))

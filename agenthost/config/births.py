@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agenthost.config import keys, users
+from agenthost.config.answer_kinds import Named, schema_of
+from agenthost.config.budget_kinds import budget_of
 from agenthost.config.kinds import Reading
 from agenthost.config.problem import Refused
 from agenthost.config.recovery_kinds import Fall, Rungs
@@ -54,6 +56,8 @@ class Births:
     usual: Usual
     falls: list[tuple[Ladder, Fall]] = field(default_factory=list)
     """Where failed work is given to, to be checked when the whole tree is read."""
+    judges: list[Named] = field(default_factory=list)
+    """Who is asked about answers, to be checked then too."""
 
     def read(self, found: Found) -> AgentBirth | ProgramBirth:
         given = found.get("limits")
@@ -61,16 +65,27 @@ class Births:
         env = tuple(sorted((self.usual.env | found.get("env", {})).items()))
         cwd = os.path.normpath(os.path.join(self.folder, found.get("cwd", self.usual.cwd)))
         turn = found.get("turn")
-        silence_s = turn.get("progress", self.usual.silence_s) if turn else self.usual.silence_s
+        progress_s = turn.get("progress") if turn else None
+        silence_s = self.usual.silence_s if progress_s is None else progress_s
+        silence_s = turn.get("silence", silence_s) if turn else silence_s
         group = found.get("group", "")
         more = any_birth(found, self.folder, self.reading, of_agent=self.usual.of_agent)
         more["user"] = self._user(found)
         if turn:  # programs have none
-            more["turn_s"] = turn.get("timeout")
+            more["turn_s"], more["progress_s"] = turn.get("timeout"), progress_s
         if given := found.get("mail"):
             more["mail"] = _mail(given)
         if (given := found.get("recovery")) is not None:
             more["recovery"] = self._ladder(found, given)
+        if "schema" in found.keys:
+            more["schema"] = schema_of(found, self.folder, self.reading, of_agent=self.usual.of_agent)
+        if (named := found.get("judge")) is not None:
+            more["judge"] = named.judge
+            self.judges.append(named)
+        if (allowed := found.get("loops")) is not None:
+            more["loops"] = allowed.loops
+        if (given := found.get("budget")) is not None:
+            more["budget"] = budget_of(given)
         if crons := found.get("cron"):
             more["cron"] = crons
         if "agent" in found.keys:
@@ -95,7 +110,8 @@ class Births:
     def _ladder(self, found: Found, given: Rungs) -> Ladder:
         mail = found.get("mail")
         rungs = tuple(self._resolved(rung) if isinstance(rung, Authors) else rung for rung in given.rungs)
-        ladder = Ladder(rungs, mail.get("attempts", LADDER_ATTEMPTS) if mail else LADDER_ATTEMPTS)
+        attempts = given.attempts or (mail.get("attempts", LADDER_ATTEMPTS) if mail else LADDER_ATTEMPTS)
+        ladder = Ladder(rungs, attempts, given.spend)
         self.falls.extend((ladder, fall) for fall in given.falls)
         return ladder
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from agenthost.config import keys
 from agenthost.config.births import Births
+from agenthost.config.budget_kinds import tree_budget_of
 from agenthost.config.document import Mapping, Node, Sequence, kind_of, line_of
 from agenthost.config.elsewhere import ELSEWHERE
 from agenthost.config.kinds import Reading
@@ -93,6 +94,7 @@ class Builder:
             template=self._template(name, found, strict=strict, depth=depth),
             live=self._live(found),
             persist=bool(found.get("persist", False)),
+            budget=tree_budget_of(found.get("budget")),
         )
 
     def _children(self, found: Found, *, strict: bool, depth: int) -> tuple[ChildSpec, ...]:

@@ -9,11 +9,14 @@ import signal
 from dataclasses import replace
 
 from agenthost.config import kinds
+from agenthost.config.answer_kinds import JUDGE, LOOPS, JudgeKind, LoopsKind, SchemaKind
+from agenthost.config.budget_kinds import BUDGET, PRICES, TREE_BUDGET
+from agenthost.config.budget_kinds import SECTIONS as BUDGET_SECTIONS
 from agenthost.config.cron_kinds import CRON, Crons
 from agenthost.config.kinds import Duration, Flag, ListOf, Share, Size, Text, Whole, Word, Yes
 from agenthost.config.private_kinds import ENV_FILE, SECRET, EnvFiles, Secrets
 from agenthost.config.process_kinds import USER, Command, Environment, Plain, check_regex, check_url
-from agenthost.config.recovery_kinds import ASK, RETRY, SPAN, Recovery
+from agenthost.config.recovery_kinds import ASK, LADDER, RETRY, SPAN, Recovery
 from agenthost.config.sections import Children, Key, Section, Sub, Template
 
 _SIGNALS = ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH", "PWR", "ABRT")
@@ -125,8 +128,20 @@ TURN = Section(
     "turn",
     "Bounds of a turn of an agent.",
     (
-        Key("progress", Duration(), "A turn without a sign of life for this long ends the incarnation.", "60s"),
         Key("timeout", Duration(), "A turn that takes longer is interrupted.", "no limit"),
+        Key(
+            "progress",
+            Duration(),
+            "A turn that has not got on for this long is interrupted: it tells nothing, no call is answered, no tool "
+            "prints, starts or ends, and `ctx.progress()` is not called.",
+            "no limit",
+        ),
+        Key(
+            "silence",
+            Duration(),
+            "A turn without a sign of life for this long ends the incarnation: its interpreter does not run.",
+            "`progress`, else 60s",
+        ),
         Key(
             "interrupt",
             Duration(),
@@ -255,7 +270,8 @@ _AUTO_SHUTDOWN = Key(
     "never",
 )
 _CHILDREN = Key("children", Children(), "Its workers and supervisors, in the order they are started.", required=True)
-_RULES = (_STRATEGY, *_BOUNDS, _AUTO_SHUTDOWN, _CHILDREN)
+_TREE_BUDGET_KEY = Key("budget", TREE_BUDGET, "What all below it may use together.", "no limit")
+_RULES = (_STRATEGY, *_BOUNDS, _AUTO_SHUTDOWN, _CHILDREN, _TREE_BUDGET_KEY)
 TREE = Section("tree", "The supervisor at the top, `/`.", _RULES)
 SUPERVISOR = Section(
     "supervisor",
@@ -278,6 +294,7 @@ POOL = Section(
         RESTART,
         BACKOFF_KEY,
         SIGNIFICANT,
+        _TREE_BUDGET_KEY,
     ),
 )
 
@@ -345,6 +362,12 @@ _RECOVERY_KEY = Key(
     "What is done about durable mail whose turn failed, rung by rung. `mail.attempts` is then 20 if it is not said.",
     "retry, then dead_letter, as `mail` says",
 )
+_ANSWER_KEYS = (
+    Key("schema", SchemaKind(), "What its answers must be like; others are rejected.", "anything"),
+    Key("judge", JudgeKind(), "Who is asked whether an answer is good.", "nobody"),
+    Key("loops", LoopsKind(), "How often a turn may repeat itself.", "as below"),
+)
+_BUDGET_KEY = Key("budget", BUDGET, "What it may use.", "no limit")
 _CRON_KEY = Key("cron", Crons(), "Messages that are sent to it again and again.", "none")
 _HIBERNATE_KEY = Key(
     "hibernate_after",
@@ -371,6 +394,8 @@ AGENT_WORKER = Section(
         _TURN_KEY,
         _MAIL_KEY,
         _RECOVERY_KEY,
+        *_ANSWER_KEYS,
+        _BUDGET_KEY,
         _CRON_KEY,
         _HIBERNATE_KEY,
         _GROUP_KEY,
@@ -380,7 +405,10 @@ AGENT_WORKER = Section(
 LINES_WORKER = Section(
     "lines",
     "A worker that is a program which speaks `protocol: lines`.",
-    (NAME, _COMMAND, _PROTOCOL_KEY, *_WORKER, _TURN_KEY, _MAIL_KEY, _RECOVERY_KEY, _CRON_KEY, _GROUP_KEY),
+    (
+        *(NAME, _COMMAND, _PROTOCOL_KEY, *_WORKER, _TURN_KEY, _MAIL_KEY, _RECOVERY_KEY),
+        *(*_ANSWER_KEYS, _BUDGET_KEY, _CRON_KEY, _GROUP_KEY),
+    ),
 )
 PROGRAM_WORKER = Section(
     "program",
@@ -436,6 +464,7 @@ HOST = Section(
             "for the disk at each commit.",
             "process",
         ),
+        Key("prices", PRICES, "What tokens cost.", "nothing"),
     ),
 )
 
@@ -443,7 +472,8 @@ WORKERS = (AGENT_WORKER, PROGRAM_WORKER, LINES_WORKER)
 CHILDREN = (SUPERVISOR, POOL, *WORKERS)
 SECTIONS = (
     *(HOST, TREE, *CHILDREN, BACKOFF, READY, LIVENESS, LOG, ENV_FILE, SECRET),
-    *(TURN, MAIL, RETRY, SPAN, ASK, CRON, LIMITS, MAY, SUMS),
+    *(TURN, MAIL, LADDER, RETRY, SPAN, ASK, JUDGE, LOOPS, CRON, LIMITS, MAY, SUMS),
+    *BUDGET_SECTIONS,
 )
 
 PERSIST = Key(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping as Environment
+from dataclasses import replace
 from pathlib import Path
 
 from agenthost.config import keys
 from agenthost.config.agents import Agents
+from agenthost.config.answer_kinds import check_judges
 from agenthost.config.births import Births, Usual
+from agenthost.config.budget_kinds import prices_of
 from agenthost.config.build import Builder
 from agenthost.config.document import MAX_BYTES, Scalar, decode, parse
 from agenthost.config.kinds import NAME_PATTERN, Reading
@@ -44,11 +47,14 @@ def read_config(raw: bytes, path: str | Path, *, environment: Environment[str, s
     births = Births(reading, folder, Agents(folder), Usual(cwd=folder))
     tree = Builder(reading, births).tree(found.get("tree")) if "tree" in found.values else SupervisorSpec("/")
     check_falls(tree, births.falls, reading)
+    check_judges(tree, births.judges, reading)
     name = found.get("name") or absolute.stem
     if "name" not in found.keys and not re.fullmatch(NAME_PATTERN, name):
         reading.say(node, "", f"cannot make a name of the file's name {name!r}", "add the key 'name'")
     if reading.problems:
         raise ConfigProblems(reading.problems)
+    if (prices := prices_of(found.get("prices"))) is not None:
+        tree = replace(tree, prices=prices)
     return HostConfig(
         name=name,
         file=absolute,

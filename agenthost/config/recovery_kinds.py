@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agenthost.config.document import Mapping, Node, Scalar, Sequence, kind_of
@@ -68,15 +68,26 @@ class Fall:
 
 @dataclass(frozen=True, slots=True)
 class Rungs:
+    """``attempts`` None: as ``mail`` says."""
+
     rungs: tuple[Rung, ...]
     falls: tuple[Fall, ...] = ()
+    attempts: int | None = None
+    spend: float = 0.0
 
 
 @dataclass(frozen=True)
 class Recovery:
-    words: str = "list of rungs: see [recovery](#recovery)"
+    words: str = "list of rungs (`docs/recovery.md`), or map: see [ladder](#ladder)"
 
     def read(self, node: Node, where: str, reading: Reading) -> Rungs:
+        if isinstance(node, Mapping):
+            found = LADDER.find(node, where, reading)
+            steps: Rungs = found.get("steps", Rungs(()))
+            return replace(steps, attempts=found.get("attempts"), spend=found.get("spend", 0.0))
+        return self.steps(node, where, reading)
+
+    def steps(self, node: Node, where: str, reading: Reading) -> Rungs:
         if not isinstance(node, Sequence):
             raise Refused(f"a list is wanted here, not {kind_of(node)}", "write it like [retry, dead_letter]")
         rungs: list[Rung] = []
@@ -137,6 +148,9 @@ class Recovery:
         return rung if len(reading.problems) == before else None
 
     def schema(self) -> dict[str, Any]:
+        return {"anyOf": [self.schema_of_steps(), LADDER.schema()]}
+
+    def schema_of_steps(self) -> dict[str, Any]:
         data = {"type": "object", "additionalProperties": {"$ref": "#/$defs/data"}}
         some = {**data, "minProperties": 1}
         forms = {
@@ -155,6 +169,35 @@ class Recovery:
         own["propertyNames"] = {"pattern": f"^(?:{OWN_PATTERN})$"}
         word = {"anyOf": [{"enum": list(_BARE)}, {"type": "string", "pattern": f"^(?:{OWN_PATTERN})$"}]}
         return {"type": "array", "items": {"anyOf": [word, *maps, own]}}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The list of rungs, in a map."""
+
+    words: str = "list of rungs: see `docs/recovery.md`"
+
+    def read(self, node: Node, where: str, reading: Reading) -> Rungs:
+        return Recovery().steps(node, where, reading)
+
+    def schema(self) -> dict[str, Any]:
+        return Recovery().schema_of_steps()
+
+
+LADDER = Section(
+    "ladder",
+    "`recovery` with bounds for each message.",
+    (
+        Key("steps", Steps(), "The rungs, as `recovery` has them alone.", required=True),
+        Key("attempts", Whole(1, 1_000_000), "Attempts at a message.", "`mail.attempts`, or 20"),
+        Key(
+            "spend",
+            Share("a number above 0, such as 0.5", 0.0, 1e12, above=True),
+            "What all attempts at a message may cost together (`prices`); then it is set aside.",
+            "no limit",
+        ),
+    ),
+)
 
 
 def _retry(value: Node | None, where: str, reading: Reading) -> Rung:
@@ -266,35 +309,35 @@ def _agent_node(item: Node) -> Node:
 
 def check_falls(tree: SupervisorSpec, falls: Iterable[tuple[Ladder, Fall]], reading: Reading) -> None:
     """Every fall-back leads to another agent of the tree, or to a member of a pool of agents."""
-    found = dict[str, ChildSpec](_below(tree, ""))
+    found = dict[str, ChildSpec](below(tree, ""))
     places = {id(ladder): path for path, child in found.items() if (ladder := _ladder_of(child)) is not None}
     for ladder, fall in falls:
         where = f"{fall.where}.fall_back.agent"
         if places.get(id(ladder)) == fall.path:
             reading.say(fall.node, where, f"{fall.path} cannot fall back to itself", "name another agent")
-        elif (why := _no_agent(found, fall.path)) is not None:
-            agents = [path for path, child in found.items() if _is_agent(child) and not path.endswith("*")]
+        elif (why := no_agent(found, fall.path)) is not None:
+            agents = [path for path, child in found.items() if is_agent(child) and not path.endswith("*")]
             reading.say(fall.node, where, f"cannot fall back to {fall.path}: {why}", nearest(fall.path, agents))
 
 
-def _no_agent(found: dict[str, ChildSpec], path: str) -> str | None:
+def no_agent(found: dict[str, ChildSpec], path: str) -> str | None:
     child = found.get(path) or found.get(f"{path.rpartition('/')[0]}/*")
     if child is None:
         return "there is no such agent"
-    return None if _is_agent(child) else "it takes no messages"
+    return None if is_agent(child) else "it takes no messages"
 
 
-def _is_agent(child: ChildSpec) -> bool:
+def is_agent(child: ChildSpec) -> bool:
     return not isinstance(child, SupervisorSpec) and isinstance(child.birth, AgentBirth)
 
 
 def _ladder_of(child: Any) -> Ladder | None:
-    return child.birth.recovery if _is_agent(child) else None
+    return child.birth.recovery if is_agent(child) else None
 
 
-def _below(spec: SupervisorSpec, path: str) -> Iterator[tuple[str, Any]]:
+def below(spec: SupervisorSpec, path: str) -> Iterator[tuple[str, Any]]:
     members = [(f"{path}/*", spec.template)] if spec.template is not None else []
-    for below, child in [(f"{path}/{one.name}", one) for one in spec.children] + members:
-        yield below, child
+    for inner, child in [(f"{path}/{one.name}", one) for one in spec.children] + members:
+        yield inner, child
         if isinstance(child, SupervisorSpec):
-            yield from _below(child, below)
+            yield from below(child, inner)

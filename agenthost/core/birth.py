@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from agenthost.core.answers import Judge
+from agenthost.core.budget.budget import Budget
+from agenthost.core.loops import USUAL as USUAL_LOOPS
+from agenthost.core.loops import Loops
 from agenthost.core.remedy.rungs import Ladder
 
 
@@ -141,11 +145,13 @@ class AgentBirth(AnyBirth):
     search_path: tuple[str, ...] = ()
     limits: Limits = Limits()
     silence_s: float = 60.0
-    """A turn without a beat for this long ends the incarnation (config: ``turn.progress``)."""
+    """A turn without a beat for this long ends the incarnation (config: ``turn.silence``)."""
     code: bytes = b""
     """A class or function as dill wrote it: then that is the agent, and ``agent`` names the code it was written in."""
     turn_s: float | None = None
     """A turn that takes longer is interrupted (config: ``turn.timeout``)."""
+    progress_s: float | None = None
+    """So is one that has not got on for so long (config: ``turn.progress``)."""
     group: str = ""
     may: May = May()
     reap: bool = False
@@ -154,8 +160,17 @@ class AgentBirth(AnyBirth):
     cron: tuple[Periodic, ...] = ()
     recovery: Ladder | None = None
     """What becomes of failed work; None: as ``mail`` says."""
+    budget: Budget | None = None
+    """What it may use, besides what those above it may."""
 
-    LIVE: ClassVar = ("silence_s", "turn_s", "group", "may", "mail", "cron", "recovery")
+    schema: Any = None
+    """What its answers must be like, a JSON schema; None: nothing is asked of them."""
+    judge: Judge | None = None
+    """Whom it asks about its answers."""
+    loops: Loops | None = USUAL_LOOPS
+    """How often a turn may repeat itself; None: as often as it likes."""
+
+    LIVE: ClassVar = ("silence_s", "turn_s", "progress_s", "group", "may", "mail", "cron", "recovery", "budget")
     """What the host alone looks at: a reload changes it without a new process."""
 
 

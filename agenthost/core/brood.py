@@ -58,6 +58,7 @@ def emptied(turn: Turn, worker: Worker, news: workers.News) -> None:
 
 def ended(turn: Turn, brood: Supervisor, owner: Worker, reason: Reason, news: workers.News) -> None:
     """No child is left."""
+    turn.because("H13")
     for child in brood.below:
         turn.state.drop(child)
     owner.brood = None

@@ -71,6 +71,7 @@ def _start(turn: Turn, node: AnyNode, wanted: Command) -> None:
             sup.go_on(turn, parent)
         else:
             node.by_hand = True
+            turn.because("R7")
             if isinstance(node, Worker) and node.window is not None:
                 node.window.clear()  # who starts it by hand has mended it
             sup.begin(turn, node)
@@ -79,6 +80,7 @@ def _start(turn: Turn, node: AnyNode, wanted: Command) -> None:
 def _stop(turn: Turn, node: AnyNode, wanted: Command) -> None:
     parent = node.parent
     if node.alive:
+        turn.because("R7")
         node.wish = Wish.STAY_DOWN
         node.ops.append((wanted.op, wanted.verb))
         sup.stop(turn, node, f"stopped by {wanted.by}")
@@ -100,6 +102,7 @@ def _restart(turn: Turn, node: AnyNode, wanted: Command) -> None:
     elif isinstance(node, Worker) and node.spec.of_turn:
         _answer(turn, wanted, f"{node.path} is a tool of a turn: only its agent can start it again", error="usage")
     else:
+        turn.because("R7")
         node.wish = Wish.COME_BACK
         node.ops.append((wanted.op, wanted.verb))
         sup.stop(turn, node, f"restarted by {wanted.by}")
@@ -117,6 +120,7 @@ def _interrupt(turn: Turn, node: AnyNode, wanted: Command) -> None:
     """An agent's own turn, or those of all agents below a supervisor. A tool of a turn is no agent."""
     of_many = isinstance(node, Supervisor)
     workers = [one for one in workers_at(node) if not one.spec.of_turn] if isinstance(node, Supervisor) else [node]
+    turn.because("H7")
     able = [worker for worker in workers if interrupting.can_be(worker)]
     if not able:
         frozen = next((worker for worker in workers if worker.alive and interrupting.stands_still(worker)), None)
@@ -135,12 +139,14 @@ def _interrupt(turn: Turn, node: AnyNode, wanted: Command) -> None:
 
 def kill_tools(turn: Turn, tools: list[Worker], why: str) -> None:
     """Tools of a turn that was interrupted."""
+    turn.because("H7")
     for tool in tools:
         sup.kill(turn, tool, Reason("killed", text=f"with its turn: {why}"))
 
 
 def _freeze_or_thaw(turn: Turn, node: AnyNode, wanted: Command) -> None:
     """All at ``node`` and below. To say it again does no harm; where there is nobody it is an error."""
+    turn.because("H8")
     freezes = wanted.verb == "freeze"
     if frozen := frozen_above(node):
         text = f"it stands still with {frozen.path}, which has started it"

@@ -43,9 +43,19 @@ class Kill(_Effect, frozen=True):
     n: int
 
 
+class Examine(_Effect, frozen=True):
+    """Look at what it does, for the record: ``reason`` is why it is about to be killed. The Kill that follows may wait
+    for that, for seconds at most."""
+
+    path: str
+    n: int
+    reason: Reason
+
+
 class Interrupt(_Effect, frozen=True):
     """Its turn in hand is to end; answered by TurnEnded. ``turn`` names the turn, 0 is whichever is in hand. ``tools``
-    are the paths of what is killed with it. ``alone``: it was named itself, not a supervisor above it."""
+    are the paths of what is killed with it. ``alone``: it was named itself, not a supervisor above it. ``kind``: what
+    kind of failure that is of its turn (``remedy.failure``)."""
 
     path: str
     n: int
@@ -53,6 +63,7 @@ class Interrupt(_Effect, frozen=True):
     turn: int = 0
     tools: tuple[str, ...] = ()
     alone: bool = True
+    kind: str = "interrupted"
 
 
 class Sleep(_Effect, frozen=True):
@@ -126,6 +137,7 @@ Effect = (
     | Ask
     | Terminate
     | Kill
+    | Examine
     | Interrupt
     | Sleep
     | Freeze

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from agenthost.core.reason import Reason
+from agenthost.core.reason import Kind, Reason
 from agenthost.core.spec import ChildSpec, SupervisorSpec
 
 
@@ -56,12 +56,14 @@ class Fault(_Event, frozen=True):
 
 
 class Overrun(_Event, frozen=True):
-    """The turn in hand has taken too long; ``text`` says so. ``turn`` is the agent's number of it."""
+    """The turn in hand is beyond a bound; ``text`` says which. ``turn`` is the agent's number of it, 0 whichever is in
+    hand; ``kind`` is what its process is ended of if it does not come back."""
 
     path: str
     n: int
     turn: int
     text: str
+    kind: Kind = "turn_timeout"
 
 
 class TurnEnded(_Event, frozen=True):

@@ -1,8 +1,9 @@
 """Freezing: a process that stands still with all it has started, and for which no time passes until it is thawed.
 
 Only what runs and is not on its way down can be frozen; a new incarnation is not. Who is asked to end is thawed first,
-so that it can; KILL needs no thaw. Each worker in a subtree is frozen by itself, so each can be thawed or stopped; but
-what an agent has started lies in its cell: it is thawed with it, ended by KILL alone, and not started before.
+so that it can, and so is who has said that it falls asleep; KILL needs no thaw. Each worker in a subtree is frozen by
+itself, so each can be thawed or stopped; but what an agent has started lies in its cell: it is thawed with it, ended by
+KILL alone, and not started before.
 """
 
 from __future__ import annotations

@@ -33,6 +33,11 @@ class Window:
         """Restarts in the window when it was last looked at."""
         return len(self._restarts)
 
+    def used(self, now: float) -> int:
+        """How many of the restarts that it bears are used up now."""
+        at = self._clock(now)
+        return sum(at - then <= self.period_s for then in self._restarts)
+
     def adjust(self, intensity: int, period_s: float, *, whole_seconds: bool) -> None:
         """Other patience from now on; what was borne so far still counts (U1)."""
         self.intensity, self.period_s, self._whole_seconds = intensity, period_s, whole_seconds

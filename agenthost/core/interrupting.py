@@ -34,9 +34,8 @@ def begin(turn: Turn, worker: Worker, why: str, late: Reason, *, n: int = 0, alo
     tools = [one for one in worker.below if isinstance(one, Worker) and one.spec.of_turn and one.alive]
     worker.interruption = Interruption(why, late)
     worker.deadlines[TIMER] = turn.now + worker.spec.interrupt_s
-    turn.effects.append(
-        do.Interrupt(worker.path, worker.n, why, turn=n, tools=tuple(one.path for one in tools), alone=alone)
-    )
+    paths = tuple(one.path for one in tools)
+    turn.effects.append(do.Interrupt(worker.path, worker.n, why, turn=n, tools=paths, alone=alone, kind=late.kind))
     turn.effects.append(do.SetTimer(timer(TIMER, worker), worker.deadlines[TIMER]))
     return tools
 
@@ -55,11 +54,11 @@ def begin_by(turn: Turn, worker: Worker, by: str, inquiry: Inquiry) -> list[Work
 
 
 def begin_overrun(turn: Turn, worker: Worker, event: Overrun) -> list[Worker]:
-    """The turn took too long."""
+    """The turn is beyond a bound."""
     if worker.interruption is not None or not can_be(worker):
         return []
-    _record(turn, worker, "turn.overran", text=event.text)
-    late = Reason("turn_timeout", text=f"{event.text}, and it did not come back within {worker.spec.interrupt_s:g} s")
+    _record(turn, worker, "turn.overran", text=event.text, kind=event.kind)
+    late = Reason(event.kind, text=f"{event.text}, and it did not come back within {worker.spec.interrupt_s:g} s")
     return begin(turn, worker, event.text, late, n=event.turn)
 
 
@@ -85,7 +84,7 @@ def ended(turn: Turn, worker: Worker, reason: Reason) -> None:
         _over(turn, worker, f"its process was ended, {reason.words()}" if reason.kind in _OURS else _ended(reason))
 
 
-_OURS = frozenset({"interrupted", "turn_timeout"})
+_OURS = frozenset({"interrupted", "turn_timeout", "no_progress", "budget"})
 
 
 def _ended(reason: Reason) -> str:

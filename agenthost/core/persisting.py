@@ -53,6 +53,7 @@ def come_back(turn: Turn, owner: Worker, begin: Begin) -> None:
     """Below an agent that is up, perhaps for the first time."""
     if not owner.kept or not takes_children(owner):
         return
+    turn.because("D6")
     brood = brood_of(turn, owner)
     for name, kept in list(owner.kept.items()):
         if name not in brood.children:

@@ -104,8 +104,8 @@ def _changed(old: Any, new: Any, left_out: set[str]) -> list[str]:
     return [name for name in names if getattr(old, name) != getattr(new, name)]
 
 
-_IN_CONFIG = {"argv": "command", "silence_s": "turn.progress", "start_timeout_s": "start_timeout", "period_s": "period"}
-_IN_CONFIG |= {"turn_s": "turn.timeout", "interrupt_s": "turn.interrupt"}
+_IN_CONFIG = {"argv": "command", "silence_s": "turn.silence", "start_timeout_s": "start_timeout", "period_s": "period"}
+_IN_CONFIG |= {"turn_s": "turn.timeout", "progress_s": "turn.progress", "interrupt_s": "turn.interrupt"}
 _IN_CONFIG |= {"hibernate_s": "hibernate_after"}
 _IN_CONFIG |= {"env_files": "env_file", "no_new_privileges": "no_new_privs"}
 

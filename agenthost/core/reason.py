@@ -20,6 +20,8 @@ Kind = Literal[
     "silent",  # no beat while a turn was in hand
     "interrupted",  # its turn was, and it did not come back in time
     "turn_timeout",  # the same, because the turn took too long
+    "no_progress",  # the same, because the turn did not get on
+    "budget",  # the same, because its budget is used up
     "not_live",  # a check of a program's liveness or readiness failed
     "gave_up",  # a supervisor bore more restarts than its intensity (deviation D3)
     "ignore",  # it said there is nothing to do here (S3)
@@ -68,6 +70,8 @@ class Reason(msgspec.Struct, frozen=True):
             "silent": "killed: silent",
             "interrupted": "killed",
             "turn_timeout": "killed",
+            "no_progress": "killed",
+            "budget": "killed",
             "not_live": "unhealthy",
             "gave_up": "gave up",
             "ignore": "had nothing to do",

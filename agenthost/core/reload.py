@@ -108,6 +108,7 @@ def _commit(turn: Turn, under_way: UnderWay) -> None:
     state = turn.state
     _adopt(turn, state.root, under_way.spec)
     for change in under_way.changes:
+        turn.because("D11")
         node = state.nodes.get(change.path)
         if node is None:
             continue
@@ -122,6 +123,7 @@ def _commit(turn: Turn, under_way: UnderWay) -> None:
         elif change.what == "replace":
             node.wish = Wish.REPLACE
             _stop_or_settle(turn, node, "its kind has changed")
+    turn.because("D11")
     turn.effects.append(do.Record("reload.done", "/", {"by": under_way.by, "changes": _words(under_way.changes)}))
     _answer(turn, under_way.op, _words(under_way.changes))
 
@@ -153,6 +155,7 @@ def _adopt(turn: Turn, node: Supervisor, spec: SupervisorSpec) -> None:
 def _tell_process(turn: Turn, node: Worker) -> None:
     """Of one that has a process: its cell may be empty while children that it has started are still ending."""
     if node.alive and not node.is_emptied:
+        turn.because("U1")
         turn.effects.append(do.Adopt(node.path, node.n))
 
 

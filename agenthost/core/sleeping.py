@@ -22,6 +22,7 @@ from agenthost.core.tree import AnyNode, Doing, Supervisor, Turn, Wish, Worker, 
 TIMER = "doze"
 TELLS_AFTER_S = 0.25
 """A member of a pool with bounded room says so soon that it is idle: it can then be asked to sleep for another."""
+SPARE_ONE_IN, MOST_SPARE = 16, 8
 SILENT_S = 5.0
 """Who does not say for so long whether it falls asleep makes no room: another is asked."""
 _EARLY_S = 0.005
@@ -73,6 +74,8 @@ def idle(turn: Turn, worker: Worker, for_s: float) -> None:
     pool = worker.parent
     if pool is not None and pool.spec.live is not None and worker.name not in pool.idle:
         pool.idle[worker.name] = None
+        if len(pool.children) > pool.spec.live - spare_rooms(pool):
+            turn.state.crowded[pool.path] = pool
     worker.idle_at = turn.now - for_s
     hibernate_s = worker.spec.hibernate_s
     if hibernate_s is None:
@@ -167,6 +170,12 @@ def has_room(pool: Supervisor) -> bool:
     """For one more member that runs. Those that were given up take none."""
     live = pool.spec.live
     return live is None or len(pool.children) < live or occupied(pool) < live
+
+
+def spare_rooms(pool: Supervisor) -> int:
+    """So many are kept free ahead, as long as there is somebody with nothing to do: who is wanted next need not wait
+    until another has ended. A small pool has no room to spare."""
+    return min(MOST_SPARE, (pool.spec.live or 0) // SPARE_ONE_IN)
 
 
 def occupied(pool: Supervisor) -> int:

@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any
 
+from agenthost.core.budget.budget import Budget
+from agenthost.core.budget.prices import Prices
 from agenthost.errors import ConfigError
 
 
@@ -117,6 +119,10 @@ class SupervisorSpec:
     """So many members of a pool may run at a time; the one that was used longest ago sleeps for the next."""
     persist: bool = False
     """As of a worker."""
+    budget: Budget | None = None
+    """What all below it may use together; the core does not look into it."""
+    prices: Prices | None = None
+    """Of the root alone: what tokens cost."""
 
     def __post_init__(self) -> None:
         _check_significant(self)

@@ -17,7 +17,13 @@ from agenthost.core.tree import State, Turn, Worker
 
 def step(state: State, event: on.Event, now: float) -> list[Effect]:
     """Decide. ``now`` is a monotonic clock in seconds. ``state`` changes in place; do the effects in order."""
+    return move(state, event, now).effects
+
+
+def move(state: State, event: on.Event, now: float) -> Turn:
+    """As ``step``, with the rule behind each effect (``rules.rule_of``)."""
     turn = Turn(state, now)
+    turn.because(_FIRST[type(event)])
     match event:
         case on.Boot():
             sup.begin(turn, state.root)
@@ -43,10 +49,36 @@ def step(state: State, event: on.Event, now: float) -> list[Effect]:
             if isinstance(node, Worker) and node.n == event.n and node.alive:
                 _of_process(turn, node, event)
     if state.reloading is not None:
+        turn.because("D11")
         follow_up(turn)
     if state.crowded:
+        turn.because("H12")
         waking.make_room(turn)
-    return turn.effects
+    return turn
+
+
+_FIRST: dict[type[on.Event], str] = {
+    on.Boot: "S1",
+    on.Ready: "H14",
+    on.Ignored: "S3",
+    on.Exited: "H1",
+    on.Emptied: "H2",
+    on.Fault: "H5",
+    on.Overrun: "H7",
+    on.TurnEnded: "H7",
+    on.Idle: "H10",
+    on.Stirred: "H10",
+    on.FallsAsleep: "H10",
+    on.Due: "S6",
+    on.Command: "H6",
+    on.Add: "H15",
+    on.Restore: "D6",
+    on.Wake: "H9",
+    on.Delete: "H16",
+    on.Reload: "D11",
+    on.Halt: "H11",
+}
+"""What a move begins by, until something more exact is decided."""
 
 
 def _of_process(turn: Turn, worker: Worker, event: on.OfProcess) -> None:
@@ -79,6 +111,7 @@ def _due(turn: Turn, timer: str) -> None:
     if node is None:
         return
     if kind == "wait":
+        turn.because("D1")
         sup.waited(turn, node)
     elif isinstance(node, Worker) and str(node.n) == n and node.alive:
         workers.timed(turn, node, kind, sup.NEWS)

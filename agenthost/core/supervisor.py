@@ -76,6 +76,7 @@ def begin(turn: Turn, node: AnyNode) -> None:
     turn.state.replant(node)
     node.to_start.extend(node.children)
     record(turn, node, "supervisor.starting")
+    turn.because("S1")
     go_on(turn, node)
 
 
@@ -88,6 +89,7 @@ def stop(turn: Turn, node: AnyNode, why: str, *, end: Reason | None = None) -> N
         return
     _plan_stop(turn, node, why, end or Reason("shutdown", text=why))
     if node.is_pool:
+        turn.because("S5")
         _stop_members(turn, node, why)
     go_on(turn, node)
 
@@ -176,19 +178,24 @@ def _ended(turn: Turn, child: AnyNode, reason: Reason) -> None:
         return
     in_hand = parent.in_hand == child.name
     if in_hand and parent.stopping_in_hand:
+        turn.because("S4")
         come_to_rest(turn, child, wish)
         parent.in_hand = None
         go_on(turn, parent)
     elif parent.doing is Doing.STOPPING:
+        turn.because("S5" if parent.is_pool else "S10")
         come_to_rest(turn, child, wish)  # S10: it ended on its own during shutdown; the sequence goes on
         if parent.is_pool:
             parent.still -= 1
             go_on(turn, parent)
     elif wish is not Wish.NONE:
+        turn.because("R7")
         _as_wished(turn, parent, child, wish, in_hand)
     elif child.name in parent.to_stop:
+        turn.because("S10")
         come_to_rest(turn, child, wish)  # S10 again: the group restart was about to stop it
     elif reason.kind == "asleep" and isinstance(child, Worker):
+        turn.because("H10")
         _fell_asleep(turn, parent, child)
     else:
         _unasked(turn, parent, child, reason, in_hand, by_hand)
@@ -197,8 +204,11 @@ def _ended(turn: Turn, child: AnyNode, reason: Reason) -> None:
 def _unasked(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason, in_hand: bool, by_hand: bool) -> None:
     """It ended, or failed to come up, and nobody had wanted that."""
     if child.up_at is None and reason.kind != "ignore":
+        if by_hand:
+            turn.because("D13")
         answer_up(turn, child, error="start_failed", text=reason.words())
         if child.is_new and not in_hand:
+            turn.because("H15")
             forget(turn, child)
             return
         if by_hand and parent.spec.otp_strict:  # section 8: whoever started it has the error, and nothing counts
@@ -216,6 +226,7 @@ def _unasked(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason, in_
 def _fell_asleep(turn: Turn, parent: Supervisor, child: Worker) -> None:
     """No end in the sense of R1 to R5: nothing is counted. Somebody may want something of it by now."""
     if sleeping.is_wanted(child):
+        turn.because("H9")
         child.is_new = parent.is_pool
         record(turn, child, "agent.waking", by="who wanted it while it fell asleep")
         begin(turn, child)
@@ -246,15 +257,19 @@ def _as_wished(turn: Turn, parent: Supervisor, child: AnyNode, wish: Wish, in_ha
 
 def _failed_to_start(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason) -> None:
     if reason.kind == "ignore":
+        turn.because("S3")
         settle_ignored(turn, child)
         go_on(turn, parent)
     elif reason.kind == "bad_code" and not parent.spec.otp_strict:
+        turn.because("D12")
         set_aside(turn, child, reason)
         go_on(turn, parent)
     elif parent.doing is Doing.STARTING:
+        turn.because("S2")
         text = f"cannot start {child.path}: {reason.words()}"
         stop(turn, parent, text, end=Reason("start_failed", text=text, trace=reason.trace))  # S2
     else:
+        turn.because("R9")
         # R9, R10: a failed attempt ends the group restart and counts like a death; earlier deaths come first.
         parent.to_start.clear()
         parent.failed.append(child.name)
@@ -265,12 +280,17 @@ def _failed_to_start(turn: Turn, parent: Supervisor, child: AnyNode, reason: Rea
 def _judge(turn: Turn, parent: Supervisor, child: AnyNode, reason: Reason) -> None:
     """An unexpected end while the supervisor serves: restart, or let it rest (R1 to R5)."""
     if reason.kind == "ignore":
+        turn.because("S3")
         settle_ignored(turn, child)
     elif reason.kind == "bad_code" and not parent.spec.otp_strict:
+        turn.because("D12")
         set_aside(turn, child, reason)
     elif comes_back(restart_type(child), reason):
+        turn.because("R1" if restart_type(child) is Restart.PERMANENT else "R2")
         _restart(turn, parent, child, reason)
     else:
+        temporary = restart_type(child) is Restart.TEMPORARY
+        turn.because("R3" if temporary else "T7" if parent.is_pool else "R4")
         if restart_type(child) is Restart.TEMPORARY or parent.is_pool:
             forget(turn, child)
         else:
@@ -290,6 +310,8 @@ def _mind_significant(turn: Turn, parent: Supervisor, child: AnyNode, reason: Re
             return
         case AutoShutdown.ALL_SIGNIFICANT if others:
             return
+        case mode:
+            turn.because("A4" if mode is AutoShutdown.ALL_SIGNIFICANT else "A3")
     text = f"its significant child {child.path} has ended: {reason.words()}"
     stop(turn, parent, text, end=Reason("shutdown", text=text))  # A7: the others in reverse order first
 
@@ -301,6 +323,7 @@ def _restart(turn: Turn, sup: Supervisor, child: AnyNode, reason: Reason) -> Non
     """Count one restart (I5, I6), then give up or do what the strategy says."""
     window = window_of(sup, child)
     if not window.restart(turn.now):
+        turn.because("I1" if window is sup.window else "D10")
         if window is sup.window:
             _give_up(turn, sup, child, reason)
         else:  # D10: it alone
@@ -318,6 +341,7 @@ def _restart(turn: Turn, sup: Supervisor, child: AnyNode, reason: Reason) -> Non
     if reason.well and restart_type(child) is Restart.PERMANENT and window.count > 1:
         fields["warning"] = "it keeps ending normally and is permanent: transient may be meant"  # D8
     record(turn, child, "agent.restarting" if isinstance(child, Worker) else "supervisor.restarting", **fields)
+    turn.because(_OF_STRATEGY[sup.spec.strategy])
     if sup.spec.strategy is Strategy.ONE_FOR_ONE:
         if wait_s:
             _wait(turn, sup, child, wait_s)
@@ -325,6 +349,9 @@ def _restart(turn: Turn, sup: Supervisor, child: AnyNode, reason: Reason) -> Non
             begin(turn, child)
         return
     _regroup(turn, sup, child, wait_s)
+
+
+_OF_STRATEGY = {Strategy.ONE_FOR_ONE: "T1", Strategy.ONE_FOR_ALL: "T2", Strategy.REST_FOR_ONE: "T3"}
 
 
 def _regroup(turn: Turn, sup: Supervisor, child: AnyNode, wait_s: float) -> None:
@@ -340,10 +367,12 @@ def _regroup(turn: Turn, sup: Supervisor, child: AnyNode, wait_s: float) -> None
     if wait_s:
         _wait(turn, sup, child, wait_s)
         sup.waits_for = child.name
+        turn.because(_OF_STRATEGY[sup.spec.strategy])
     go_on(turn, sup)
 
 
 def _wait(turn: Turn, sup: Supervisor, child: AnyNode, wait_s: float) -> None:
+    turn.because("D1")
     child.due_at = turn.now + wait_s
     window_of(sup, child).pause(turn.now)
     if isinstance(child, Worker):
@@ -386,6 +415,7 @@ def _give_up(turn: Turn, sup: Supervisor, child: AnyNode, reason: Reason) -> Non
     text = _too_many(sup.window, child, reason)
     record(turn, sup, "supervisor.gave_up", reason=text)
     settle(turn, child, Life.DOWN)
+    turn.because("I3" if sup.spec.otp_strict else "D3")
     end = Reason("shutdown", text=text) if sup.spec.otp_strict else Reason("gave_up", text=text)  # I3, D3
     stop(turn, sup, text, end=end)
 
@@ -416,6 +446,7 @@ def go_on(turn: Turn, sup: Supervisor) -> None:
 def _stop_next(turn: Turn, sup: Supervisor, child: AnyNode | None) -> None:
     if child is None:
         return
+    turn.because("S4")
     if child.alive:
         sup.in_hand, sup.stopping_in_hand = child.name, True
         why = "its supervisor" if sup.doing is Doing.STOPPING else "a restart of its group"
@@ -433,6 +464,7 @@ def _start_next(turn: Turn, sup: Supervisor, child: AnyNode | None) -> None:
     if sup.doing is Doing.REGROUPING and sleeping.is_asleep(child):
         return  # it begins anew in any case, when it is woken
     sup.in_hand, sup.stopping_in_hand = child.name, False
+    turn.because("S1")
     begin(turn, child)
 
 
@@ -441,11 +473,13 @@ def _finish(turn: Turn, sup: Supervisor) -> None:
         case Doing.STARTING | Doing.REGROUPING:
             first = sup.doing is Doing.STARTING
             sup.doing, sup.since = Doing.SERVING, turn.now
+            turn.because("S1")
             record(turn, sup, "supervisor.ready")
             if first:
                 _came_up(turn, sup)
             _look_at_failed(turn, sup)
         case Doing.STOPPING:
+            turn.because("S4")
             reason = sup.end or Reason("shutdown")
             sup.doing, sup.end, sup.since = Doing.NOTHING, None, turn.now
             record(turn, sup, "supervisor.ended", reason=reason.words(), kind=reason.kind)

@@ -17,6 +17,7 @@ from agenthost.core.intensity import Window
 from agenthost.core.life import WITH_PROCESS, Life
 from agenthost.core.plan import Change
 from agenthost.core.reason import Reason
+from agenthost.core.rules import Rule
 from agenthost.core.spec import ChildSpec, SupervisorSpec, WorkerSpec
 
 
@@ -302,7 +303,13 @@ class State:
 class Turn:
     """One move: the state, the time, and the effects so far."""
 
-    __slots__ = ("effects", "now", "state")
+    __slots__ = ("effects", "marks", "now", "state")
 
     def __init__(self, state: State, now: float) -> None:
         self.state, self.now, self.effects = state, now, cast(list[Effect], [])
+        self.marks = cast(list[tuple[int, Rule]], [])
+        """From which effect on it was which rule."""
+
+    def because(self, rule: Rule) -> None:
+        """What follows is decided by ``rule``."""
+        self.marks.append((len(self.effects), rule))

@@ -55,7 +55,9 @@ def make_room(turn: Turn) -> None:
         while pool.waking and sleeping.has_room(pool):
             name = next(iter(pool.waking))
             _make(turn, pool, name, pool.waking.pop(name), "who waited for room")
-        over = sleeping.occupied(pool) - pool.spec.live if pool.spec.live is not None else 0
+        over = 0
+        if pool.spec.live is not None:
+            over = sleeping.occupied(pool) - pool.spec.live + sleeping.spare_rooms(pool)
         leaving = [pool.children[name] for name in pool.leaving]
         will_leave = sum(isinstance(member, Worker) and member.frozen_at is None for member in leaving)
         wanted = len(pool.waking) + max(0, over) - will_leave
@@ -64,8 +66,13 @@ def make_room(turn: Turn) -> None:
                 break
             member = pool.children.get(name)
             wanted -= isinstance(member, Worker) and sleeping.try_doze(turn, member)
-        if not pool.waking and over <= 0:
+        if not pool.waking and (over <= 0 or not (pool.idle or has_too_many(pool))):
             del turn.state.crowded[path]
+
+
+def has_too_many(pool: Supervisor) -> bool:
+    """A reload has left it less room than it fills."""
+    return pool.spec.live is not None and sleeping.occupied(pool) > pool.spec.live
 
 
 def look_again(turn: Turn, pool: Supervisor) -> None:
@@ -82,6 +89,8 @@ def _make(turn: Turn, pool: Supervisor, name: str, ops: list[tuple[int, str]], b
     child.ops.extend(ops)
     turn.effects.append(do.Record("agent.waking", child.path, {"by": by}))
     sup.begin(turn, child)
+    if pool.idle:
+        turn.state.crowded[pool.path] = pool
 
 
 def _answer(turn: Turn, wanted: Wake, text: str, *, error: str | None = None) -> None:

@@ -20,6 +20,12 @@ OVERDUE_S = 10.0
 """A cell that is not empty this long after KILL is stuck."""
 IGNORE_GRACE_S = 5.0
 HURRY_GRACE_S = 2.0
+LATE = "did not stop"
+"""So the reason begins of one that did not heed that it was asked to end."""
+WORTH_A_LOOK = frozenset(
+    {"silent", "no_progress", "turn_timeout", "interrupted", "budget", "start_timeout", "not_live", "killed"}
+)
+"""Kinds of end that leave one asking what it was doing (``Examine``)."""
 STOP_SIGNALS = frozenset({1, 2, 3, 10, 12, 15})
 """HUP INT QUIT USR1 USR2 TERM: what a program is asked to stop by; to end of one of them then is to stop as asked."""
 
@@ -52,9 +58,11 @@ def begin(turn: Turn, worker: Worker, news: News) -> None:
 def ask(turn: Turn, worker: Worker, why: str, news: News) -> None:
     """Start down the ladder, as the spec's ``shutdown`` says (S6 to S8)."""
     if worker.spec.shutdown.brutal:
+        turn.because("S7")
         kill(turn, worker, Reason("killed", text=why), news)
         return
     if frozen := frozen_above(worker):
+        turn.because("H8")
         kill(turn, worker, Reason("killed", text=f"{why}; it could not hear that: {frozen.path} is frozen"), news)
         return
     thaw(turn, worker)
@@ -67,7 +75,8 @@ def ask(turn: Turn, worker: Worker, why: str, news: News) -> None:
 
 
 def leave(turn: Turn, worker: Worker, why: str, news: News) -> None:
-    """It ends by itself, as it was let; if it does not, the ladder helps."""
+    """It ends by itself, as it was let; if it does not, the ladder helps. A freeze between comes too late."""
+    thaw(turn, worker)
     worker.why_asked = why
     worker.climbed.append(("asked", turn.now))
     _climb(turn, worker, worker.spec.shutdown if not worker.spec.shutdown.brutal else Shutdown())
@@ -125,19 +134,23 @@ def timed(turn: Turn, worker: Worker, kind: str, news: News) -> None:
             feed(turn, worker, Input.TERM, news)
         case "kill":
             waited_s = turn.now - worker.climbed[0][1] if worker.climbed else 0.0
-            late = Reason("killed", text=f"did not stop within {waited_s:.3g} s")
+            late = Reason("killed", text=f"{LATE} within {waited_s:.3g} s")
             sick = worker.cause if worker.cause is not None and worker.cause.kind == "not_live" else None
             kill(turn, worker, sick or late, news)
         case "start":
             if worker.life is Life.STARTING:
+                turn.because("H3")
                 text = f"not ready within {worker.spec.start_timeout_s:g} s"
                 kill(turn, worker, Reason("start_timeout", text=text), news)
         case "overdue":
+            turn.because("H4")
             feed(turn, worker, Input.OVERDUE, news)
         case interrupting.TIMER:
             if worker.interruption is not None:
+                turn.because("H7")
                 kill(turn, worker, worker.interruption.late, news)
         case "doze":
+            turn.because("H10")
             news.tired(turn, worker)
 
 
@@ -188,6 +201,8 @@ def _act(turn: Turn, worker: Worker, action: Action, news: News, why: str) -> No
         case Action.KILL | Action.SWEEP:
             if action is Action.KILL:
                 worker.climbed.append(("KILL", turn.now))
+                if worker.cause is not None and is_worth_a_look(turn, worker.cause):
+                    turn.effects.append(do.Examine(worker.path, worker.n, worker.cause))
             news.kill_brood(turn, worker)
             if not worker.is_emptied:
                 turn.effects.append(do.Kill(worker.path, worker.n))
@@ -222,6 +237,13 @@ def verdict(worker: Worker, reason: Reason) -> Reason:
     if worker.life is Life.STARTING and reason.kind == "normal":
         return Reason("start_failed", text="it ended normally before it was ready")
     return reason
+
+
+def is_worth_a_look(turn: Turn, cause: Reason) -> bool:
+    """Not where everything ends, nor where somebody wants it gone at once."""
+    if turn.state.halting or cause.kind not in WORTH_A_LOOK:
+        return False
+    return cause.kind != "killed" or cause.text.startswith(LATE)
 
 
 def _climb(turn: Turn, worker: Worker, shutdown: Shutdown) -> None:

@@ -16,6 +16,7 @@
 ``operators``   what clients may ask; ``following`` requests that go on, ``reloading`` the config
                 read again, ``status`` the tree as data, ``portrait`` the host itself
 ``system``      the host's own processes: router and logger
+``recording``   what failed, for the journal's record of it; ``explaining`` all that is known of a path
 ``chronicle``   records and who follows them; ``terminal`` and ``narration`` show them
 ==============  ==================================================================================
 """

@@ -22,8 +22,9 @@ class Decider:
         self._owners, self._clock = owners, clock
         self._inbox: deque[Event] = deque()
         self._busy = False
-        self.note: Callable[[Event, float], None] = lambda event, now: None
-        """Told of every event, and when it is decided, before it is."""
+        self.note: Callable[[Event, float, int, list[Effect]], None] = lambda event, now, chance, effects: None
+        """Told of every event, when and with what chance it was decided, and what that was, before that is done. An
+        event that the core cannot take has no effects."""
 
     def tell(self, event: Event) -> None:
         self._inbox.append(event)
@@ -33,9 +34,13 @@ class Decider:
         failed: Exception | None = None
         try:
             while self._inbox:
-                event, now = self._inbox.popleft(), self._clock()
-                self.note(event, now)
-                for effect in step(self.state, event, now):
+                event, now, chance = self._inbox.popleft(), self._clock(), self.state.chance.state
+                effects: list[Effect] = []
+                try:
+                    effects = step(self.state, event, now)
+                finally:
+                    self.note(event, now, chance, effects)
+                for effect in effects:
                     failed = self._carry_out(effect) or failed
         finally:
             self._busy = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth
@@ -19,19 +20,32 @@ from agenthost.errors import AgenthostError, NotPermitted, NotRunning, Overloade
 from agenthost.host.doors import Doors
 from agenthost.host.doubting import Doubting
 from agenthost.host.incarnation import Incarnation
-from agenthost.host.lookups import Asking, Lookups
+from agenthost.host.lookups import TICKET_BYTES, Asking, Lookups
 from agenthost.host.repeating import Repeating
 from agenthost.host.sleepers import Sleepers
 from agenthost.host.wishes import Wishes
 from agenthost.protocol import control as say
+from agenthost.protocol.birth import Expected
 from agenthost.protocol.codec import encode, read_from_peer
 from agenthost.transport.link import RouterLink
 
 GIVE_UP_S = 60.0
 """Down is not repeated longer: a client that has not answered by then has gone."""
 PARKED = 100_000
+MOST_EXPECTED = 64
+"""Callers whose tickets an agent is born with; others are announced to it when it is up."""
 PROBE_AFTER_S = 2.0
 """An agent that has not answered a look-up for this long is asked whether its interpreter runs at all."""
+
+
+@dataclass(slots=True)
+class _Parked:
+    """Whose look-up. ``ticket`` is what incarnation ``n`` was born with for it."""
+
+    caller: str
+    caller_inc: str
+    ticket: bytes = b""
+    n: int = 0
 
 
 class Dialogs:
@@ -50,8 +64,9 @@ class Dialogs:
         tell: Callable[[on.Event], None],
     ) -> None:
         self._sleepers = sleepers
-        self._parked: set[tuple[bytes, int]] = set()
+        self._parked: dict[tuple[bytes, int], _Parked] = {}
         """Look-ups of who is being woken."""
+        self._parked_at: dict[str, list[_Parked]] = {}
         self._wishes, self._doors = wishes, doors
         self._state, self._present, self._may_operate = state, present, may_operate
         self._on_request, self._tell = on_request, tell
@@ -72,6 +87,9 @@ class Dialogs:
     def expect(self, incarnation: Incarnation) -> None:
         """It will be born: it may say Ready with its token."""
         self._by_token[incarnation.token] = incarnation
+        for parked in self._parked_at.get(incarnation.path, ())[:MOST_EXPECTED]:
+            parked.ticket, parked.n = os.urandom(TICKET_BYTES), incarnation.n
+            incarnation.expected.append(Expected(parked.ticket, parked.caller, parked.caller_inc))
         self._wishes.monitors.born(incarnation)
         self._wishes.groups.joined(incarnation)
 
@@ -272,12 +290,21 @@ class Dialogs:
         if len(self._parked) >= PARKED:
             self._refuse(peer, lookup.id, Overloaded(f"cannot wake {lookup.path}: {PARKED} wait for others already"))
             return
-        self._parked.add(question)
+        parked = self._parked[question] = _Parked(caller, caller_inc)
+        waiting = self._parked_at.setdefault(lookup.path, [])
+        waiting.append(parked)
 
         def woken(error: AgenthostError | None) -> None:
-            self._parked.discard(question)
+            del self._parked[question]
+            waiting.remove(parked)
+            if not waiting and self._parked_at.get(lookup.path) is waiting:
+                del self._parked_at[lookup.path]
             if error is not None:
                 self._refuse(peer, lookup.id, error)
+            elif parked.ticket and self._is_present(lookup.path, parked.n) and not self._sleepers.is_away(lookup.path):
+                callee = self._reachable(lookup.path)
+                self._lookups.begin(peer, lookup.id, callee.n, uid, caller, caller_inc, parked.ticket)
+                self._granted(callee, parked.ticket)  # it has expected that since it was born
             else:
                 self._look_up(peer, lookup, caller, caller_inc, uid)
 
@@ -327,6 +354,10 @@ class Dialogs:
         """A turn in hand may last; an interpreter that does not run must not be mistaken for one."""
         if self._lookups.is_open(asking.peer, asking.id):
             self._doubting.doubt(callee)
+
+    def doubt(self, incarnation: Incarnation) -> None:
+        """Ask whether its interpreter runs; who does not answer for as long as it may be silent is ended."""
+        self._doubting.doubt(incarnation)
 
     def _doubt_whom(self, overdue: say.Overdue) -> None:
         callee = self._present(overdue.path)

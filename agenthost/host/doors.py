@@ -32,6 +32,7 @@ class Doors:
     ) -> None:
         self._places, self._on_new = places, on_new
         self._known = {places.uid, *uids}
+        self._folders: dict[int, str] = {}
         self._linked: dict[str, set[int]] = {}
         """By incarnation: in whose folders its socket has a name."""
 
@@ -40,7 +41,11 @@ class Doors:
         return self._places.control_endpoint(self._places.uid if user is None else user)
 
     def data_folder(self, user: int | None) -> str:
-        return str(self._places.data_folder(self._places.uid if user is None else user))
+        uid = self._places.uid if user is None else user
+        folder = self._folders.get(uid)
+        if folder is None:
+            folder = self._folders[uid] = str(self._places.data_folder(uid))
+        return folder
 
     def admit(self, user: int | None) -> None:
         """It will have an agent. ``StateError``: it cannot have a folder."""

@@ -148,8 +148,8 @@ class GivingWay:
     def _candidates(self, present: list[Incarnation]) -> Iterator[Incarnation]:
         """The next of those whose turn takes long, and of all."""
         long = [of for of in present if of.beat_at is not None]
-        self._next_long = self._next_long % max(1, len(long))
-        self._next = self._next % max(1, len(present))
+        self._next_long = self._next_long if self._next_long < len(long) else 0
+        self._next = self._next if self._next < len(present) else 0
         yield from long[self._next_long : self._next_long + CELLS_PER_LOOK]
         yield from (of for of in present[self._next : self._next + CELLS_PER_LOOK] if of.beat_at is None)
         self._next_long += CELLS_PER_LOOK

@@ -38,6 +38,7 @@ class Hearing:
         """Called when a turn ends in which it has beaten."""
         self.on_beat: Callable[[Incarnation, said.Beat], None] = lambda incarnation, message: None
         self.on_interrupted: Callable[[Incarnation, said.Interrupted], None] = lambda incarnation, message: None
+        self.on_stack: Callable[[Incarnation, said.Stack], None] = lambda incarnation, message: None
         self.on_want_door: Callable[[Incarnation, int], None] = lambda incarnation, had: None
         self.on_awake: Callable[[Incarnation, int], None] = lambda incarnation, number: None
         """It has answered whether it falls asleep."""
@@ -124,6 +125,10 @@ class Hearing:
                 self.on_beat(incarnation, message)
             case said.Interrupted():
                 self.on_interrupted(incarnation, message)
+            case said.Stack():
+                self.on_stack(incarnation, message)
+            case said.Crashed():
+                incarnation.crash = message
             case said.WantDoor(had=had):
                 self.on_want_door(incarnation, had)
             case said.Idle():

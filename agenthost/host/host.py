@@ -12,6 +12,7 @@ import hashlib
 import os
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from agenthost import kernel
@@ -20,6 +21,7 @@ from agenthost.config.users import users_of
 from agenthost.containment import births, sweep, tiers, unheld
 from agenthost.core import effects as do
 from agenthost.core import events as on
+from agenthost.core.birth import AgentBirth
 from agenthost.core.reason import Reason
 from agenthost.core.tree import State, Worker
 from agenthost.errors import AgenthostError, ConfigError, ProtocolError, StateError
@@ -30,23 +32,28 @@ from agenthost.host.decider import Decider, Owners
 from agenthost.host.dialogs import Dialogs
 from agenthost.host.doors import Doors
 from agenthost.host.errands import Errands
+from agenthost.host.examining import Examining
 from agenthost.host.giving_way import GivingWay
 from agenthost.host.guard import Guard
 from agenthost.host.home import Home
+from agenthost.host.inspecting import Inspecting
 from agenthost.host.interrupting import Interrupting
 from agenthost.host.journaling import Journaling
 from agenthost.host.keeping import Keeping
 from agenthost.host.liveness import Liveness
 from agenthost.host.memory_watch import MemoryWatch
+from agenthost.host.metering import Metering
 from agenthost.host.operators import Operators
 from agenthost.host.private_values import hide_variables
 from agenthost.host.processes import Processes
+from agenthost.host.recording import Recording
 from agenthost.host.reloading import Reloading
 from agenthost.host.session_sockets import SessionSockets
 from agenthost.host.sleepers import Sleepers
 from agenthost.host.status import Status
 from agenthost.host.terminal import Terminal
 from agenthost.host.timers import Timers
+from agenthost.host.unheard import Unheard
 from agenthost.host.wishes import Wishes
 from agenthost.launch.zygotes import Zygotes
 from agenthost.transport.credentials import may_operate
@@ -117,6 +124,10 @@ class Host:
             record=self._record,
             sockets=SessionSockets(self._places, (self._places.uid, *self._config.operators)),
         )
+        self._recording = Recording(
+            boot=self.boot, logs=str(self._places.logs), present=self._present, say=self._journaling.crashed
+        )
+        self._journaling.on_remedied = self._recording.remedied
         self._operators = Operators(
             host=self,
             journaling=self._journaling,
@@ -182,20 +193,44 @@ class Host:
         self._processes.private_of = errands.private_of
         self._memory_watch = MemoryWatch(self._processes.by_n.values, lambda event: self._decider.tell(event))
         self._giving_way = GivingWay(self._processes.by_n.values)
+        self._unheard = Unheard(self._processes.by_n.values, self._dialogs.doubt)
         self._processes.hearing.on_turn_ended = self._giving_way.turn_ended
+        self._examining = Examining(
+            boot=self.boot,
+            present=self._processes.by_n.get,
+            hasten=self._giving_way.turn_ended,
+            outer=self._status.seen_outside,
+            record=self._record,
+        )
+        self._examining.on_autopsy = self._recording.examined
+        self._processes.examining = self._examining
+        inspecting = Inspecting(self._state, self._present, self._status.pid, self._examining.look_at)
+        self._operators.others.append(inspecting)
+        self._processes.hearing.on_stack = self._examining.stacks.answered
         self._interrupting = Interrupting(
             self._processes.by_n,
             self._present,
             self._status.pid,
             self._giving_way.turn_ended,
             lambda event: self._decider.tell(event),
+            self._examining.before_interrupt,
         )
-        self._processes.hearing.on_beat = self._interrupting.beat
+        self._metering = Metering(
+            boot=self.boot,
+            state=self._state,
+            by_n=self._processes.by_n,
+            journaling=self._journaling,
+            tell=lambda event: self._decider.tell(event),
+            record=self._record,
+        )
+        self._processes.hearing.on_beat = both(self._interrupting.beat, self._metering.beat)
+        self._processes.hearing.on_turn_ended = both(self._giving_way.turn_ended, self._metering.turn_ended)
+        self._processes.on_empty = self._metering.ending
         self._processes.hearing.on_interrupted = self._interrupting.answered
         self._processes.hearing.on_awake = self._dialogs.has_answered
         self._timers = Timers(lambda event: self._decider.tell(event))
         self._processes.hearing.on_want_door = self._journaling.want_door
-        self._processes.on_here = self._journaling.is_here
+        self._processes.on_here = both(self._journaling.is_here, self._metering.here)
         self._processes.on_let_go = lambda incarnation: self._journaling.ended(incarnation, incarnation.ended_as)
         self._decider = Decider(self._state, self._user_owners(), clock)
         self._decider.note = self._journaling.noted
@@ -219,10 +254,11 @@ class Host:
 
     def _user_owners(self) -> Owners:
         return {
-            do.Birth: self._processes.birth,
+            do.Birth: both(self._metering.birth, self._processes.birth),
             do.Ask: self._processes.ask,
             do.Terminate: self._processes.terminate,
             do.Kill: self._processes.kill,
+            do.Examine: self._examining.examine,
             do.Interrupt: self._interrupting.interrupt,
             do.Sleep: self._processes.sleep,
             do.Freeze: self._processes.freeze,
@@ -242,6 +278,7 @@ class Host:
             do.Ask: self._system.ask,
             do.Terminate: self._system.terminate,
             do.Kill: self._system.kill,
+            do.Examine: lambda effect: None,  # nobody but us can say what they do
             # nobody asks that of them
             **dict.fromkeys((do.Interrupt, do.Sleep, do.Freeze, do.Thaw, do.Adopt, do.Keep), lambda effect: None),
             do.SetTimer: self._system_timers.set,
@@ -265,6 +302,8 @@ class Host:
         self._record("host.containment", "/", text=f"containment {tier}, {wall}", tier=tier)
         await self._launcher.start()
         self._giving_way.start()
+        self._unheard.start()
+        self._metering.start()
         self._memory_watch.start(self._containment)
         for text in unheld.warnings(self._config.tree, self._containment.means):
             self._record("host.limit_unheld", "/", text=text)
@@ -300,7 +339,10 @@ class Host:
                 await self._launcher.close()
         for close in (
             self._giving_way.close,
+            self._unheard.close,
+            self._metering.close,
             self._memory_watch.close,
+            self._examining.close,
             self._processes.close,
             self._timers.close,
             self._system_timers.close,
@@ -308,6 +350,7 @@ class Host:
             self._dialogs.close,
             self._wishes.close,
             self._keeping.close,
+            self._recording.close,
             self._operators.close,
             self._journaling.close,
             self._births.close,
@@ -397,7 +440,8 @@ class Host:
             self._dialogs.router = None
 
     def _own_children(self) -> set[int]:
-        return self._system.pids() | {zygote.pid for zygote in self._launcher.status()} | self._launcher.stray_pids
+        zygotes = {zygote.pid for zygote in self._launcher.status()}
+        return self._system.pids() | zygotes | self._launcher.stray_pids | self._examining.stacks.pids()
 
     def _answered(self, effect: do.Answer) -> None:
         """Operations are numbered up for operators, down for agents, and further down for who is woken."""
@@ -410,11 +454,12 @@ class Host:
 
     def _adopt(self, effect: do.Adopt) -> None:
         incarnation = self._processes.by_n.get(effect.n)
-        turn_s = getattr(incarnation.birth, "turn_s", None) if incarnation is not None else None
+        before = incarnation.birth if incarnation is not None else None
         self._processes.adopt(effect)
         if incarnation is not None:
             self._wishes.groups.joined(incarnation)
-            self._interrupting.adopted(effect.n, turn_s)
+        if isinstance(before, AgentBirth):
+            self._interrupting.adopted(effect.n, before)
 
     # ---- what parts ask of the whole
 
@@ -446,6 +491,8 @@ class Host:
             if (incarnation := self._present(path)) is not None and self._processes.liveness is not None:
                 self._processes.liveness.begin(incarnation)
                 self._journaling.is_up(incarnation)
+        if name == "agent.exited":
+            self._recording.exited(path, fields["incarnation"], fields)
         if name == "agent.not_woken":
             self._wishes.monitors.not_woken(path, fields["why"])
         if "incarnation" in fields:
@@ -476,6 +523,8 @@ class Host:
             and not self._ended.done()
         ):
             self._chronicle.add(effect.name, effect.path, dict(effect.fields))
+            if effect.name == "agent.exited":
+                self._recording.system_exited(effect.path, effect.fields)
 
     # ---- what operators see of the host
 
@@ -515,6 +564,16 @@ def _ground_name(places: Places) -> str:
     """What the host's cgroups are named after: two hosts of one name and two state folders must not share them."""
     digest = hashlib.blake2b(os.fsencode(places.state_folder), digest_size=4).hexdigest()
     return f"{places.name}.{digest}"
+
+
+def both(first: Callable[..., None], second: Callable[..., None]) -> Callable[..., None]:
+    """Of what has two owners, in this order."""
+
+    def deed(*told: Any) -> None:
+        first(*told)
+        second(*told)
+
+    return deed
 
 
 def _once(future: asyncio.Future[Reason], reason: Reason) -> None:

@@ -14,7 +14,7 @@ from agenthost.core.reason import Reason
 from agenthost.host.private_values import NOTHING, Private
 from agenthost.host.turns import TurnInHand
 from agenthost.launch.launcher import Born
-from agenthost.protocol.birth import Ended
+from agenthost.protocol.birth import Crashed, Ended, Expected
 from agenthost.protocol.control import Down, Failed, Ignore, Ready
 
 
@@ -33,6 +33,8 @@ class Incarnation:
     """The process that runs the author's code; in a cell with a PID namespace ``born.pid`` is its init."""
     early: tuple[bytes, int, Ready | Ignore | Failed] | None = None
     """(routing id, pid, message) that came over the control plane before its Here."""
+    expected: list[Expected] = field(default_factory=list)
+    """Who waits for it to be born."""
     peer: bytes | None = None
     """Its routing id on the control plane, once it said Ready."""
     asked: tuple[str, float | None] | None = None
@@ -59,6 +61,8 @@ class Incarnation:
     """The host's verdict on why its main process has ended."""
     start_error: Reason | None = None
     """What it said itself of why it did not come up."""
+    crash: Crashed | None = None
+    """What its author's code ended it with, if it has said so."""
     turn: TurnInHand = field(default_factory=TurnInHand)
     beat_at: float | None = None
     """The last beat of the turn in hand; None between turns and in short ones."""

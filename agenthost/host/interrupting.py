@@ -1,5 +1,5 @@
-"""The owner of Interrupt: it tells the agent, and the core how that went. And the clock of each turn: who takes longer
-than ``turn.timeout`` is told to the core.
+"""The owner of Interrupt: it tells the agent, and the core how that went. And the clocks of each turn: one that takes
+longer than ``turn.timeout``, or has not got on for ``turn.progress``, is looked at and told to the core.
 
 An agent is told over its birth socket, and answers when its turn is over; whether it answers in time is the core's
 business. A program has no turns: its main process gets SIGINT, as from Ctrl-C. A turn is known from its first Beat on,
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth
+from agenthost.core.reason import Reason
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.ordering import beat_s_of
 from agenthost.observe.printable import span
@@ -26,7 +27,8 @@ TOOLS_TOLD = 10
 
 
 class Interrupting:
-    """``pid`` tells an incarnation's process as seen from outside; ``hasten`` lets one run at once that gives way."""
+    """``pid`` tells an incarnation's process as seen from outside; ``hasten`` lets one run at once that gives way;
+    ``look`` looks at one and then calls what it was given (``examining``)."""
 
     def __init__(
         self,
@@ -35,8 +37,10 @@ class Interrupting:
         pid: Callable[[Incarnation], int | None],
         hasten: Callable[[Incarnation], None],
         tell: Callable[[on.Event], None],
+        look: Callable[[Incarnation, Reason, Callable[[], None]], None],
     ) -> None:
         self._by_n, self._present, self._pid, self._hasten, self._tell = by_n, present, pid, hasten, tell
+        self._look = look
         self._last_id = 0
 
     # ---- interrupting
@@ -56,7 +60,8 @@ class Interrupting:
         incarnation.turn.killed = self._killed(effect.tools)  # their processes are still there to be named
         turn = effect.turn or incarnation.turn.number  # that one or none; of a short turn nothing is known here
         try:
-            incarnation.born.birth_socket.send(encode(Interrupt(id=self._last_id, why=effect.why, turn=turn)))
+            asked = Interrupt(id=self._last_id, why=effect.why, turn=turn, kind=effect.kind)
+            incarnation.born.birth_socket.send(encode(asked))
         except OSError:
             pass  # it has not read for long: the core's clock runs
         self._hasten(incarnation)
@@ -82,24 +87,28 @@ class Interrupting:
         more = [f"{len(paths) - TOOLS_TOLD} more"] if len(paths) > TOOLS_TOLD else []
         return ", ".join([*words, *more])
 
-    # ---- the clock of turns
+    # ---- the clocks of turns
 
     def beat(self, incarnation: Incarnation, said: Beat) -> None:
-        if said.turn != incarnation.turn.number and said.turn > 0:
-            incarnation.turn.begin(said.turn, time.monotonic() - max(0.0, said.busy_s))
+        now, turn = time.monotonic(), incarnation.turn
+        if said.turn != turn.number and said.turn > 0:
+            turn.begin(said.turn, now - max(0.0, said.busy_s))
+            turn.heard(said.steps, now)
             self._wind(incarnation)
+        else:
+            turn.heard(said.steps, now)
 
     def thawed(self, n: int) -> None:
         if (incarnation := self._by_n.get(n)) is not None:
             self._wind(incarnation)
 
-    def adopted(self, n: int, turn_s: float | None) -> None:
-        """Its config has changed; ``turn_s`` was its timeout before."""
+    def adopted(self, n: int, before: AgentBirth) -> None:
+        """Its config has changed; that was ``before``."""
         incarnation = self._by_n.get(n)
         if incarnation is None or incarnation.exited or incarnation.born is None:
             return
         birth = incarnation.birth
-        if not isinstance(birth, AgentBirth) or birth.turn_s == turn_s:
+        if not isinstance(birth, AgentBirth) or (birth.turn_s, birth.progress_s) == (before.turn_s, before.progress_s):
             return
         try:
             incarnation.born.birth_socket.send(encode(Pace(beat_s=beat_s_of(birth))))
@@ -110,15 +119,32 @@ class Interrupting:
     def _wind(self, incarnation: Incarnation) -> None:
         turn, birth = incarnation.turn, incarnation.birth
         turn.stop_timer()
-        if not isinstance(birth, AgentBirth) or birth.turn_s is None:
+        if not isinstance(birth, AgentBirth) or not turn.number or turn.frozen_at is not None or incarnation.exited:
             return
-        if turn.number and turn.frozen_at is None and not incarnation.exited:
-            left_s = turn.began_at + birth.turn_s - time.monotonic()
-            loop = asyncio.get_running_loop()
-            turn.timer = loop.call_later(max(0.0, left_s), self._over, incarnation, turn.number, birth.turn_s)
+        loop = asyncio.get_running_loop()
+        if birth.turn_s is not None:
+            left_s = max(0.0, turn.began_at + birth.turn_s - time.monotonic())
+            reason = Reason("turn_timeout", text=f"its turn took longer than {birth.turn_s:g} s")
+            turn.timer = loop.call_later(left_s, self._over, incarnation, turn.number, reason)
+        if birth.progress_s is not None:
+            self._wind_stillness(incarnation, birth.progress_s)
 
-    def _over(self, incarnation: Incarnation, number: int, turn_s: float) -> None:
-        incarnation.turn.timer = None
+    def _wind_stillness(self, incarnation: Incarnation, progress_s: float) -> None:
+        loop, turn = asyncio.get_running_loop(), incarnation.turn
+        moved_at = max(turn.moved_at, incarnation.excused_at)  # until then it was made to wait by our doing
+        left_s = moved_at + progress_s - time.monotonic()
+        if left_s > 0:
+            turn.stillness = loop.call_later(left_s, self._wind_stillness, incarnation, progress_s)
+            return
+        turn.stillness = None
+        reason = Reason("no_progress", text=f"its turn has not got on for {progress_s:g} s")
+        self._over(incarnation, turn.number, reason)
+
+    def _over(self, incarnation: Incarnation, number: int, reason: Reason) -> None:
+        """It is looked at, and then told."""
         if not incarnation.exited and incarnation.turn.number == number:
-            text = f"its turn took longer than {turn_s:g} s"
-            self._tell(on.Overrun(incarnation.path, incarnation.n, number, text))
+            self._look(incarnation, reason, lambda: self._tell_over(incarnation, number, reason))
+
+    def _tell_over(self, incarnation: Incarnation, number: int, reason: Reason) -> None:
+        if not incarnation.exited and incarnation.turn.number == number:
+            self._tell(on.Overrun(incarnation.path, incarnation.n, number, reason.text, reason.kind))

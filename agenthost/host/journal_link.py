@@ -1,7 +1,8 @@
 """The host's end of the link to the journal: words out, words in, doors beside them. Never blocks the loop.
 
 While there is no journal, or it does not read, words wait here; a new one is told all that the last one has not named
-in a Did, in the same order. What waits is bounded: events beyond it are left out, and the journal records the gap.
+in a Did, in the same order. What waits is bounded: events beyond it are left out, and the journal records the gap; of
+records of crashes the oldest are.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from agenthost.journal import words
 from agenthost.protocol.frames import Frames, framed
 
 READ_BYTES = 256 * 1024
-EVENTS, BACKLOG_BYTES = 50_000, 64 * 1024 * 1024
+EVENTS, CRASHES, BACKLOG_BYTES = 50_000, 500, 64 * 1024 * 1024
 DOOR_LATER_S = 0.05
 NOT_NOW = (errno.EAGAIN, errno.ETOOMANYREFS)
 """unix(7): its buffer is full, or too many descriptors are on their way."""
@@ -39,7 +40,11 @@ class JournalLink:
         self._ids = count(1)
         self._open: dict[int, bytes] = {}
         """Words that no Did has named, by their number, in order."""
-        self._events: deque[int] = deque()
+        self._bounded: dict[type, tuple[deque[int], int]] = {
+            words.Event: (deque(), EVENTS),
+            words.Crashed: (deque(), CRASHES),
+        }
+        """The words of which so many are kept for a journal that is not there."""
         self._owns: set[int] = set()
         self._sock: socket.socket | None = None
         self._doors: socket.socket | None = None
@@ -57,6 +62,10 @@ class JournalLink:
     @property
     def is_there(self) -> bool:
         return self._sock is not None
+
+    def is_open(self, id: int) -> bool:
+        """No Did has named it."""
+        return id in self._open
 
     def next_id(self) -> int:
         return next(self._ids)
@@ -97,12 +106,13 @@ class JournalLink:
     def say(self, word: words.FromHost) -> None:
         """It is said again until it is answered, or named in a Did."""
         frame = framed(_encode(word))
-        if isinstance(word, words.Event):
+        if (bounded := self._bounded.get(type(word))) is not None:
             if len(self._out) > BACKLOG_BYTES:
                 return
-            self._events.append(word.id)
-            if len(self._events) > EVENTS:
-                self._open.pop(self._events.popleft(), None)
+            numbers, most = bounded
+            numbers.append(word.id)
+            if len(numbers) > most:
+                self._open.pop(numbers.popleft(), None)
         elif isinstance(word, words.Own):
             self._owns.add(word.id)
         self._open[word.id] = frame
@@ -183,8 +193,9 @@ class JournalLink:
                 for number in word.ids:
                     self._open.pop(number, None)
                     self._owns.discard(number)
-                while self._events and self._events[0] not in self._open:
-                    self._events.popleft()
+                for numbers, _ in self._bounded.values():
+                    while numbers and numbers[0] not in self._open:
+                        numbers.popleft()
             elif isinstance(word, words.Answer):
                 self._open.pop(word.id, None)
             self._on_word(word)

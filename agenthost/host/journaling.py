@@ -14,18 +14,18 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
-import msgspec
-
+from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth
 from agenthost.core.reason import Reason
 from agenthost.core.remedy.failure import of_end
 from agenthost.core.spec import SupervisorSpec
 from agenthost.core.tree import AnyNode, State, Supervisor, Worker, owner_of
+from agenthost.core.written import digest, write_beginning, write_event
 from agenthost.errors import AgenthostError, JournalUnavailable, Overloaded, UnknownName, from_wire
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.journal_link import NOT_NOW, JournalLink
@@ -35,6 +35,7 @@ from agenthost.protocol import birth as said
 from agenthost.protocol.codec import encode, pack_body
 from agenthost.protocol.sessions import TICKET_BYTES
 
+Budgeting = words.Budgeted | words.Overspent | words.Granted | words.Unpriced
 PATIENCE_S = 30.0
 REMOVED_S = 0.5
 ASLEEP_SHARE = 20
@@ -64,6 +65,12 @@ class Journaling:
         """What a member of a pool that is not there would be."""
         self.on_waits: Callable[[str], None] = lambda path: None
         """Told that there is mail for one that may be asleep."""
+        self.on_remedied: Callable[[words.Remedied], None] = lambda word: None
+        """Told of an attempt that failed, and what was decided."""
+        self.on_connect: Callable[[], None] = lambda: None
+        """A new one listens, and has been told what the last one has not done; before it hears who is there."""
+        self.on_tree_changed: Callable[[], None] = lambda: None
+        self.on_budget: Callable[[Budgeting], None] = lambda word: None
         self.on_open: Callable[[], None] = lambda: None
         """Told when a journal has opened its database."""
         self._asleep: dict[str, int] = {}
@@ -85,7 +92,7 @@ class Journaling:
         """What agents have started and the journal knows, by path."""
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._event_number = 0
-        self._chance = b""
+        self._chance = -1
         self._to_give: deque[tuple[Incarnation, int, socket.socket]] = deque()
         self._trouble = "it has not said yet that its database is open"
         self._is_open = False
@@ -105,6 +112,7 @@ class Journaling:
         self._link.connect(link, doors)
         for listener in self._sockets.copies():
             self._link.pass_door(words.LISTENER, listener)
+        self.on_connect()
         had = [incarnation for incarnation, _ in self._doors.values()]
         wanting, self._wanting = self._wanting, {}
         for incarnation in {one.n: one for one in (*had, *wanting.values())}.values():
@@ -133,19 +141,19 @@ class Journaling:
 
     def began(self, spec: Any, seed: int, now: float) -> None:
         """Before the first event: what replay begins with."""
-        state = _pack({"spec": spec, "seed": seed})
-        self._link.say(words.Picture(self._link.next_id(), self._boot, now, state))
+        self._link.say(words.Picture(self._link.next_id(), self._boot, now, write_beginning(spec, seed)))
 
-    def noted(self, event: on.Event, now: float) -> None:
+    def noted(self, event: on.Event, now: float, chance: int, effects: Sequence[do.Effect]) -> None:
+        """``chance`` is what it was decided with, ``effects`` what that was."""
         self._event_number += 1
-        chance = self._state.chance.state.to_bytes(8, "big")
-        told, self._chance = (b"" if chance == self._chance else chance), chance
-        number = self._event_number
-        self._link.say(words.Event(self._link.next_id(), self._boot, number, now, _pack(event), told))
+        told, self._chance = (b"" if chance == self._chance else chance.to_bytes(8, "big")), chance
+        number, data = self._event_number, write_event(event)
+        self._link.say(words.Event(self._link.next_id(), self._boot, number, now, data, told, digest(effects)))
         if self._stall is None:
             self._stall = asyncio.get_running_loop().call_later(STALL_S, self._look_for_stall)
         if isinstance(event, on.Reload):
             asyncio.get_running_loop().call_soon(self._say_schedules)
+            asyncio.get_running_loop().call_soon(self.on_tree_changed)
         if isinstance(event, on.Reload | on.Delete):
             asyncio.get_running_loop().call_soon(self._know_again)
 
@@ -286,6 +294,20 @@ class Journaling:
                 self._known.discard(path)
                 self._link.say(words.Known(self._link.next_id(), path, None, f"cannot send to {path}: it was removed"))
 
+    def crashed(self, path: str, boot: int, n: int, cause: str, **more: Any) -> None:
+        """What ``recording`` knows of something that failed."""
+        self._link.say(words.Crashed(self._link.next_id(), path, boot, n, cause, **more))
+
+    def say(self, word: Callable[[int], words.FromHost]) -> int:
+        """Its number."""
+        number = self._link.next_id()
+        self._link.say(word(number))
+        return number
+
+    def is_heard(self, number: int) -> bool:
+        """What was said under that number has survived."""
+        return self._link.is_there and not self._link.is_open(number)
+
     # ---- asking
 
     async def send(
@@ -394,6 +416,8 @@ class Journaling:
                 self._record("mail.unfired", word.path, schedule=word.name, why=word.why)
             case words.Trouble(why=why):
                 self._change(why)
+            case words.Budgeted() | words.Overspent() | words.Granted() | words.Unpriced():
+                self.on_budget(word)
             case words.Remedied():
                 self._remedied(word)
             case words.SetAside():
@@ -418,6 +442,7 @@ class Journaling:
             why=word.why,
             pause_s=word.pause_ms / 1000,
         )
+        self.on_remedied(word)
         if word.escalates and word.boot == self._boot:
             text = f"message {word.message} failed: {word.reason}"
             self.tell(on.Fault(word.path, word.n, Reason("escalated", text=text)))
@@ -513,7 +538,3 @@ def _periodic(spec: SupervisorSpec, path: str) -> Iterator[words.Periodic]:
         elif isinstance(child.birth, AgentBirth):
             for one in child.birth.cron:
                 yield words.Periodic(f"config:{below}#{one.name}", below, one.cron, pack_body(one.body))
-
-
-def _pack(value: Any) -> bytes:
-    return msgspec.msgpack.encode(value, enc_hook=repr)

@@ -10,6 +10,7 @@ import os
 from collections import OrderedDict
 from dataclasses import dataclass
 
+TICKET_BYTES = 16
 REMEMBERED = 8192
 """Answered look-ups that can be answered again without asking the callee, if the answer was lost."""
 
@@ -42,8 +43,17 @@ class Lookups:
         self._heard_by: dict[bytes, set[int]] = {}
         """The same from the other side."""
 
-    def begin(self, peer: bytes, id: int, callee: int, uid: int, caller: str = "", caller_inc: str = "") -> Asking:
-        asking = Asking(peer, id, callee, os.urandom(16), uid, caller, caller_inc)
+    def begin(
+        self,
+        peer: bytes,
+        id: int,
+        callee: int,
+        uid: int,
+        caller: str = "",
+        caller_inc: str = "",
+        ticket: bytes = b"",
+    ) -> Asking:
+        asking = Asking(peer, id, callee, ticket or os.urandom(TICKET_BYTES), uid, caller, caller_inc)
         self._open[asking.ticket] = self._by_question[peer, id] = asking
         return asking
 

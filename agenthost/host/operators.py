@@ -17,11 +17,14 @@ from agenthost.core.birth import AgentBirth
 from agenthost.core.tree import State, Supervisor, Worker
 from agenthost.core.view import shown
 from agenthost.errors import AgenthostError, TimedOut, UsageError, from_wire
+from agenthost.host.budget_operations import BudgetOperations
 from agenthost.host.chronicle import Chronicle
+from agenthost.host.explaining import Explaining
 from agenthost.host.following import Following, Question
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.journaling import Journaling
 from agenthost.host.mail_operations import MailOperations
+from agenthost.host.record_operations import RecordOperations
 from agenthost.host.reloading import Reloading
 from agenthost.host.session_operations import SessionOperations
 from agenthost.host.status import Status
@@ -53,6 +56,13 @@ class HostSelf(Protocol):
     def halt(self, how: str, by: str) -> None: ...
 
 
+class Owner(Protocol):
+    """Of some operations."""
+
+    def work(self, wanted: ask.Operation, by: str) -> Awaitable[Any] | None:
+        """None: it is no operation of these. ``by`` is "uid 1000"."""
+
+
 class Operators:
     """``send(peer, frame)`` says; ``tell`` reaches the core."""
 
@@ -75,7 +85,10 @@ class Operators:
         self._journaling = journaling
         self._mail = MailOperations(journaling)
         self._times = TimeOperations(journaling)
+        self._budgets = BudgetOperations(journaling)
         self._sessions = SessionOperations(state, present, journaling, self._commanded)
+        clock = asyncio.get_running_loop().time
+        self._recorded = RecordOperations(journaling, Explaining(state, present, chronicle, journaling, clock))
         self._reloading, self._send, self._tell = reloading, send, tell
         self._answers: OrderedDict[Question, bytes] = OrderedDict()
         self._open: set[Question] = set()
@@ -84,6 +97,8 @@ class Operators:
         """Commands that are steps of a longer operation."""
         self._results: dict[int, list[dict[str, Any]]] = {}
         """Of reloads under way: what they change."""
+        self.others: list[Owner] = []
+        """Who else knows how to do something."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_op = 0
         self._following = Following(chronicle, state, self._stream)
@@ -166,7 +181,8 @@ class Operators:
                 self._elsewhere(question, wanted, by)
 
     def _elsewhere(self, question: Question, wanted: ask.Operation, by: str) -> None:
-        for owner in (self._mail, self._times, self._sessions):
+        owners: list[Owner] = [self._mail, self._times, self._sessions, self._recorded, self._budgets, *self.others]
+        for owner in owners:
             if (work := owner.work(wanted, by)) is not None:
                 self._later(question, self._answer_with(question, work))
                 return

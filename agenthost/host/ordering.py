@@ -21,7 +21,10 @@ from agenthost.protocol.birth import Certificate
 
 BEAT_S, GROUP_BEAT_S = 1.0, 0.05
 BEATS_PER_TURN = 4
-"""At least, in a turn that takes as long as it may: the host's clock of a turn begins with the first."""
+"""At least, in a turn that takes as long as it may, or stands still for as long: what the host knows of a turn it knows
+by its beats."""
+SCHEMAS = "agenthost.agent.schemas"
+"""For the zygote of agents with a schema: what that needs is large, and so it is shared."""
 
 
 def make_order(
@@ -77,7 +80,8 @@ def release_of(wanted: AgentBirth) -> Release:
     """``StartFailed``: its user has no account."""
     module = wanted.agent.rpartition(":")[0]
     account = None if wanted.user is None else account_of(wanted.user)
-    return Release((module,), wanted.search_path, wanted.env, wanted.cwd, account)
+    modules = (module,) if wanted.schema is None else (module, SCHEMAS)
+    return Release(modules, wanted.search_path, wanted.env, wanted.cwd, account)
 
 
 def awaited_line(wanted: AgentBirth | ProgramBirth) -> str:
@@ -99,6 +103,10 @@ def _certificate(incarnation: Incarnation, wanted: AgentBirth, endpoint: str, da
         reap=wanted.reap,
         beat_s=beat_s_of(wanted),
         drowsy_s=incarnation.drowsy_s,
+        expected=tuple(incarnation.expected),
+        schema=wanted.schema,
+        judge=wanted.judge,
+        loops=wanted.loops,
     )
 
 
@@ -106,7 +114,8 @@ def beat_s_of(wanted: AgentBirth) -> float:
     """How often it beats in a turn."""
     if wanted.group:
         return GROUP_BEAT_S  # who sends to a group wants the least busy: that must be known early
-    return BEAT_S if wanted.turn_s is None else min(BEAT_S, max(GROUP_BEAT_S, wanted.turn_s / BEATS_PER_TURN))
+    bounds = [bound for bound in (wanted.turn_s, wanted.progress_s) if bound is not None]
+    return min([BEAT_S, *(max(GROUP_BEAT_S, bound / BEATS_PER_TURN) for bound in bounds)])
 
 
 def _private(wanted: AgentBirth | ProgramBirth, private: Private, marks: Marks) -> tuple[tuple[bytes, bytes], ...]:

@@ -29,6 +29,7 @@ from agenthost.errors import AgenthostError, ContainmentError, StartFailed
 from agenthost.host.bearing import Bearing
 from agenthost.host.deaths import Deaths, how_it_ended
 from agenthost.host.doors import Doors
+from agenthost.host.examining import Examining
 from agenthost.host.hearing import Hearing
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.liveness import Liveness
@@ -101,10 +102,13 @@ class Processes:
         )
         self.dialogs: Dialogs | None = None
         self.liveness: Liveness | None = None
+        self.examining: Examining | None = None
         self.private_of: Callable[[Incarnation], Awaitable[Private]] = _nothing_private
         """Reads what only a process that is about to be born may know."""
         self.on_let_go: Callable[[Incarnation], None] = lambda incarnation: None
         """Called when nothing is left of it, before that is told."""
+        self.on_empty: Callable[[Incarnation], None] = lambda incarnation: None
+        """Called before that, while its empty cell can still be asked what was used in it."""
         self.on_here: Callable[[Incarnation], None] = lambda incarnation: None
         """Called when its process runs, and is where it belongs."""
         self._beside: Processes | None = None
@@ -193,6 +197,8 @@ class Processes:
         incarnation = self.by_n.get(effect.n)
         if incarnation is None or incarnation.killing:
             return
+        if self.examining is not None and self.examining.holds(effect.n, lambda: self.kill(effect)):
+            return
         incarnation.killing = True
         if self.liveness is not None:
             self.liveness.end(incarnation)
@@ -256,6 +262,8 @@ class Processes:
             self.liveness.end(incarnation)
         self.hearing.end(incarnation)  # its last words came before its end
         incarnation.exited = True
+        if self.examining is not None:
+            self.examining.exited(incarnation)
         self._exited(incarnation, how_it_ended(incarnation, status))
 
     def _exited(self, incarnation: Incarnation, reason: Reason) -> None:
@@ -274,6 +282,7 @@ class Processes:
 
     def _let_go(self, incarnation: Incarnation) -> None:
         """Its cell is empty. What raises here is tried again: a cell is closed twice without harm."""
+        self.on_empty(incarnation)
         incarnation.cell.close()
         incarnation.let_go = True
         self.hearing.signs.close(incarnation)  # of one that was never born

@@ -16,6 +16,12 @@ class TurnInHand:
     """Later by the time that it was frozen since."""
     timer: asyncio.TimerHandle | None = None
     """Runs out with ``turn.timeout``."""
+    steps: int = 0
+    """As far as its agent has counted (``agent.progress``)."""
+    moved_at: float = 0.0
+    """When that was heard to have moved, or the turn began; later by the time that it was frozen since."""
+    stillness: asyncio.TimerHandle | None = None
+    """Runs out with ``turn.progress``."""
     frozen_at: float | None = None
     stood: tuple[float, float] = (0.0, 0.0)
     """From when to when it was frozen last, if no turn was known then."""
@@ -28,7 +34,13 @@ class TurnInHand:
         """Heard of for the first time, some while after it began."""
         start, end = self.stood
         self.number = number
-        self.began_at = began_at + (end - start if start >= began_at else 0.0)
+        self.began_at = self.moved_at = began_at + (end - start if start >= began_at else 0.0)
+
+    def heard(self, steps: int, now: float) -> None:
+        """What it got done between its beginning and its first beat is not told apart from what was done before: that
+        counts for it."""
+        if steps != self.steps:
+            self.steps, self.moved_at = steps, now
 
     def end(self) -> None:
         self.number = 0
@@ -44,11 +56,13 @@ class TurnInHand:
             return
         if self.number:
             self.began_at += now - self.frozen_at
+            self.moved_at += now - self.frozen_at
         else:
             self.stood = self.frozen_at, now
         self.frozen_at = None
 
     def stop_timer(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+        for timer in (self.timer, self.stillness):
+            if timer is not None:
+                timer.cancel()
+        self.timer = self.stillness = None

@@ -60,7 +60,10 @@ class Unsendable(_Answer, frozen=True):
 
 
 class Leased(_Answer, frozen=True):
+    """``shown``: what would be leased after it, as far as that was asked for; none where it was held already."""
+
     mail: Mail
+    shown: tuple[Mail, ...] = ()
 
 
 class Nothing(_Answer, frozen=True):
@@ -98,6 +101,7 @@ class Retained(_Answer, frozen=True):
     sessions: int = 0
     events: int = 0
     tombstones: int = 0
+    crashes: int = 0
     more: bool = False
 
 

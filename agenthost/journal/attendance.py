@@ -41,11 +41,14 @@ class Attendance:
         self._parties: dict[str, Party] = {}
         self._known: dict[str, Terms] = {}
         self._asking: dict[str, list[Party]] = {}
+        self._finding: dict[str, list[Callable[[str], None]]] = {}
         self._leaving: dict[str, list[Callable[[], None]]] = {}
         """Paths that somebody is leaving, and what is to be done there after that."""
         self._told: set[str] = set()
         """Paths whose mail the host has been told of, since they had a door last."""
         self.spoken_to: set[Party] = set()
+        self.is_held: Callable[[str], bool] = lambda path: False
+        """Its mail waits until somebody grants it more: nobody is told of it before."""
 
     # ---- coming and going
 
@@ -174,6 +177,16 @@ class Attendance:
                 self.say(party, say.Refused(party.queue.popleft().id, "unknown_name", why))
             if not party.wants:
                 self._go_on(party, now_ms)
+        for found in self._finding.pop(path, ()):
+            found("" if terms is not None else why or "there is no such agent")
+
+    def find(self, path: str, then: Callable[[str], None]) -> None:
+        """``then`` is told why no mail may be sent there, "" if it may; now, or when the host has said it."""
+        if path in self._known:
+            then("")
+        else:
+            self._finding.setdefault(path, []).append(then)
+            self.look_up(path)
 
     def terms_of(self, path: str) -> Terms | None:
         """How mail for it is treated; None if the host has to be asked."""
@@ -217,6 +230,8 @@ class Attendance:
 
     def notify(self, path: str) -> None:
         """There may be mail for it."""
+        if self.is_held(path):
+            return
         party = self._parties.get(path)
         if party is not None and not party.is_lost:
             if party.owned and not party.hinted:

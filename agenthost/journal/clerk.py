@@ -15,11 +15,13 @@ from typing import Any
 
 from agenthost.errors import AgenthostError, JournalUnavailable
 from agenthost.journal import called, ops, words
-from agenthost.journal.answers import Answer, Committed, Rejected
+from agenthost.journal.answers import Answer, Committed, Leased, Rejected
 from agenthost.journal.attendance import Attendance
+from agenthost.journal.meters import Meters
 from agenthost.journal.parts import Part
 from agenthost.journal.party import Party
-from agenthost.journal.settling import Settling, mail_of, state_before, whole
+from agenthost.journal.remedies import turns_kept
+from agenthost.journal.settling import Settling, leased, state_before, whole
 from agenthost.journal.store import Reader, Store
 from agenthost.journal.telling import Telling, entries_of
 from agenthost.journal.timetable import Timetable
@@ -52,7 +54,10 @@ class Clerk:
         self._due_ms = 0
         self.telling = Telling(self.reader, self.submit, lambda: not writer.waiting)
         self.there = there = Attendance(self.submit, self.reader, tell, self.telling, self._go_on, self._fail)
-        self.settling = Settling(self.submit, self.reader, there.notify, self.due_at, tell, self.telling)
+        self.settling = Settling(self.submit, self.reader, there.notify, self.due_at, tell, self.telling, there.find)
+        self.meters = Meters(self.submit, self.reader, tell, there.notify, there.terms_of)
+        there.is_held = self.meters.holds
+        self.settling.meters = self.meters
         self.timetable = Timetable(self.submit, self.reader, there.notify, there.terms_of, tell)
         self._say, self._refuse, self._notify = there.say, there.refuse, there.notify
 
@@ -61,6 +66,7 @@ class Clerk:
     def opened(self, now_ms: int) -> None:
         """Called when the store can be read for the first time: what waits is told, and when more will."""
         reader = self.reader()
+        self.meters.opened(now_ms)
         after = ""
         while page := reader.receivers(after, 1000):
             after = page[-1]
@@ -125,7 +131,7 @@ class Clerk:
         self.timetable.known(path, terms, why, now_ms)
 
     def _fail(self, *args: Any) -> None:
-        self.settling.fail(*args)
+        self.settling.fail(*args, ended=True)
 
     # ---- what they ask
 
@@ -145,6 +151,9 @@ class Clerk:
             if (receivers := _receivers(queue[0])) and self.there.lacks(party, receivers):
                 return
             message = queue.popleft()
+            if isinstance(message, say.Spent):
+                self.meters.spent(party.path, party.inc, message, now_ms)
+                continue
             if party.is_outdated:
                 self._say(party, say.Refused(message.id, say.STALE, f"the session of {party.path} was changed"))
                 continue
@@ -157,10 +166,13 @@ class Clerk:
         match message:
             case say.Commit():
                 self._commit(party, message, now_ms)
-            case say.Take(id=id):
+            case say.Take(id=id) if self.meters.holds(party.path):
                 party.hinted = False
-                op = ops.Lease(party.path, party.inc, now_ms + LEASE_MS)
-                self._ask(party, id, op, lambda answer: say.Leased(id, mail_of(self.reader(), answer)), now_ms)
+                self._say(party, say.Leased(id))
+            case say.Take(id=id, show=show):
+                party.hinted = False
+                op = ops.Lease(party.path, party.inc, now_ms + LEASE_MS, self._shown(party, show))
+                self._ask(party, id, op, lambda answer: self._leased(party, id, answer), now_ms)
             case say.Send(id=id):
                 self._ask(party, id, self._accept(party, message), lambda answer: say.Done(id), now_ms, (message,))
             case say.Cancel(id=id, key=key):
@@ -183,7 +195,23 @@ class Clerk:
             case say.Recall():
                 self._say(party, called.recalled(self.reader(), party.path, message))
 
+    def _leased(self, party: Party, id: int, answer: Any, known: int = 0) -> say.Leased:
+        """With what the path repeats, once for each door."""
+        repeats = b""
+        if isinstance(answer, Leased) and not party.knows_repeats:
+            repeats = self.reader().repeats(party.path)
+            party.knows_repeats = True
+        return leased(self.reader, id, answer, known, repeats)
+
+    def _repeated(self, party: Party, message: say.Commit | say.Fail, now_ms: int) -> None:
+        """Kept beside what is said with it: should this be lost, a count is."""
+        if message.loops is not None:
+            party.knows_repeats = True
+            op = ops.Repeated(party.path, party.inc, message.loops)
+            self.submit((op,), lambda answers, error: None, now_ms)
+
     def _commit(self, party: Party, message: say.Commit, now_ms: int) -> None:
+        self._repeated(party, message, now_ms)
         if message.take:
             party.hinted = False
         terms = self.there.terms_of(party.path) or party.terms
@@ -197,9 +225,11 @@ class Clerk:
             tuple(self._accept(party, one) for one in message.sends),
             cancels=message.cancels,
             checkpoint=message.checkpoint or self.settling.kept_as(party.path, message, terms),
-            lease_until_ms=now_ms + LEASE_MS if message.take else 0,
+            lease_until_ms=now_ms + LEASE_MS if message.take and not self.meters.holds(party.path) else 0,
             entries=entries_of(message),
             turn=message.turn,
+            show=self._shown(party, message.show),
+            upon=message.upon,
         )
 
         def answer(answer: Answer) -> say.FromJournal:
@@ -207,12 +237,17 @@ class Clerk:
             if message.entries and isinstance(answer, Committed):
                 self.telling.committed(party.path, message, answer.last_seq, twice=answer.twice)
             try:
-                return say.Leased(message.id, mail_of(self.reader(), found))
+                return self._leased(party, message.id, found, message.next)
             except AgenthostError:  # the disk fails in the middle of a look: it is true all the same
                 self._say(party, say.Waiting())
                 return say.Leased(message.id)
 
-        self._ask(party, message.id, op, answer, now_ms, message.sends)
+        self._ask(party, message.id, op, answer, now_ms, message.sends, say.UNDONE if message.upon else say.STALE)
+
+    def _shown(self, party: Party, wanted: int) -> int:
+        """How many messages it may begin with before the turns before them are committed. None where a turn's commit
+        depends on what those before it have left."""
+        return 0 if turns_kept(self.there.terms_of(party.path) or party.terms) else wanted
 
     def _accept(self, party: Party, one: say.Sending | say.Send) -> ops.Accept:
         terms = self.there.terms_of(one.to) or Terms()
@@ -255,8 +290,9 @@ class Clerk:
         answered: Callable[[Any], say.FromJournal],
         now_ms: int,
         sends: Iterable[say.Sending | say.Send] = (),
+        stale: str = say.STALE,
     ) -> None:
-        """One operation, and what is said when it is committed, or was refused."""
+        """One operation, and what is said when it is committed, or was refused; ``stale`` is the code for that."""
 
         def token(answers: list[Answer] | None, error: AgenthostError | None) -> None:
             party.open -= 1
@@ -265,7 +301,8 @@ class Clerk:
                 return
             (answer,) = answers
             if isinstance(answer, Rejected):
-                self._say(party, say.Refused(id, _CODES.get(answer.code, "error"), answer.why))
+                code = stale if answer.code == "stale" else _CODES.get(answer.code, "error")
+                self._say(party, say.Refused(id, code, answer.why))
                 return
             try:
                 self._say(party, answered(answer))
@@ -335,6 +372,7 @@ class Clerk:
             self.telling.forget(party.path, parts)
             self._say(party, say.Done(message.id))  # said before, and done
             return
+        self._repeated(party, message, now_ms)
 
         def then(error: AgenthostError | None) -> None:
             if error is None:

@@ -15,6 +15,15 @@ STATE_BYTES = 16 * 1024 * 1024
 NAME_BYTES = 1024
 """Of a path, session, key, checkpoint or call, in UTF-8."""
 
+SHOWN, SHOWN_BYTES = 64, 64 * 1024
+"""Messages that are shown before they are leased, and of their bodies together."""
+
+CRASH_BYTES = 256 * 1024
+"""Of the details of something that failed."""
+
+REPEATS_BYTES = 1024 * 1024
+"""Of what an agent has counted of what it repeats."""
+
 SENDS, ENTRIES = 10_000, 10_000
 """Of one turn."""
 
@@ -51,6 +60,10 @@ def too_large(op: ops.Op) -> Rejected | None:
             return _names(call=op.call, tool=op.tool) or _bytes("arguments", op.arguments, BODY_BYTES)
         case ops.Keep():
             return _names(path=op.path) or _bytes("record", op.record, BODY_BYTES)
+        case ops.Crash():
+            return _names(path=op.path) or _bytes("record of a crash", op.details, CRASH_BYTES)
+        case ops.Repeated():
+            return _names(path=op.path) or _bytes("count of what is repeated", op.counts, REPEATS_BYTES)
         case ops.Conclude():
             return _bytes("outcome", op.outcome, BODY_BYTES)
         case ops.Own():

@@ -14,7 +14,8 @@ from typing import Literal
 
 import msgspec
 
-from agenthost.journal.values import Entry, Incarnation
+from agenthost.core.budget.amounts import Amounts
+from agenthost.journal.values import Entry, Incarnation, Spending
 
 WhenFull = Literal["refuse", "drop_oldest", "spill"]
 
@@ -70,11 +71,16 @@ class Lease(_Op, frozen=True):
 
     A lease ends by what is said of the message, or by ``Own`` of a newer incarnation; never by the clock alone. Past
     ``until_ms`` it is listed as overdue, so that the host ends whoever holds it.
+
+    ``show``: tell of up to so many that will be leased after it, if nothing else happens: those behind it in its lane
+    that nobody has had, as far as no other lane comes between, with bodies of ``limits.SHOWN_BYTES`` together. That
+    they are shown promises nothing.
     """
 
     path: str
     incarnation: Incarnation
     until_ms: int
+    show: int = 0
 
 
 class Extend(_Op, frozen=True):
@@ -94,9 +100,11 @@ class CommitTurn(_Op, frozen=True):
     kept under this name too. ``cancels``: as ``Cancel`` of these keys, before the sends; what cannot be cancelled is
     passed over. A send that cannot be taken (``overloaded``, ``removed``) refuses the whole turn, or with
     ``unsendable="dead_letter"`` becomes a dead letter in it. ``lease_until_ms``: lease the next message in the same
-    breath. The same turn of a message committed again is answered again and changes nothing; so is
-    one that no message began, by its ``turn``, which grows with each turn of an incarnation. With ``turn`` 0 it is a
-    new turn each time, but for its sends with a key, which are taken once. ``stale``, ``removed``, ``too_large``.
+    breath; ``show`` as with ``Lease``. ``upon``: ``stale`` unless this incarnation has committed that message. The same
+    turn of a message committed again is answered again and changes
+    nothing; so is one that no message began, by its ``turn``, which grows with each turn of an incarnation. With
+    ``turn`` 0 it is a new turn each time, but for its sends with a key, which are taken once. ``stale``, ``removed``,
+    ``too_large``.
     """
 
     path: str
@@ -113,6 +121,8 @@ class CommitTurn(_Op, frozen=True):
     lease_until_ms: int = 0
     cancels: tuple[str, ...] = ()
     turn: int = 0
+    show: int = 0
+    upon: int = 0
 
 
 class Release(_Op, frozen=True):
@@ -184,6 +194,8 @@ class Resume(_Op, frozen=True):
     message: int
     reason: str
     mark: Mark = NO_MARK
+    grant: Grant | None = None
+    """Goes with it."""
 
 
 class Requeue(_Op, frozen=True):
@@ -397,6 +409,69 @@ class Unkeep(_Op, frozen=True):
     path: str
 
 
+class Repeated(_Op, frozen=True):
+    """What the agent has counted of what it repeats, instead of what was kept; empty: nothing. ``stale``, ``removed``,
+    ``too_large``."""
+
+    path: str
+    incarnation: Incarnation
+    counts: bytes
+
+
+# ---- meters
+
+
+class Charge(_Op, frozen=True):
+    """So much was used at ``path``: it is added to the meters of it and, unless ``alone``, of all above it.
+    ``spending``: how far that has come, instead of what was kept. ``message``: whose turn it was for."""
+
+    path: str
+    amounts: Amounts
+    spending: Spending | None = None
+    message: int = 0
+    alone: bool = False
+
+
+class Counted(_Op, frozen=True):
+    """The host's words on what was used have been taken up to ``number``; each boot counts anew."""
+
+    boot: int
+    number: int
+
+
+class Grant(_Op, frozen=True):
+    """``path`` may use so much more of ``meter``; with ``message`` in turns of that one alone."""
+
+    path: str
+    meter: str
+    amount: float
+    by: str
+    message: int = 0
+
+
+# ---- what failed
+
+
+class Crash(_Op, frozen=True):
+    """As ``values.Crash``. Said again, of the same attempt or the same end, it adds what was not known. The end of a
+    process and the attempt that it ended of are one. ``unknown`` for an attempt that is not noted as failed. With
+    ``adds`` details are added to the record of an attempt, and nothing else; ``unknown`` without one."""
+
+    path: str
+    incarnation: Incarnation
+    cause: str
+    reason: str = ""
+    fingerprint: str = ""
+    message: int = 0
+    attempt: int = 0
+    remedy: str = ""
+    why: str = ""
+    ended: str = ""
+    fatal: bool = False
+    details: bytes = b""
+    adds: bool = False
+
+
 # ---- the core, in order
 
 
@@ -409,6 +484,7 @@ class Note(_Op, frozen=True):
     now_s: float
     event: bytes
     chance: bytes = b""
+    effects: int = 0
 
 
 class Picture(_Op, frozen=True):
@@ -464,6 +540,11 @@ Op = (
     | Import
     | Keep
     | Unkeep
+    | Repeated
+    | Charge
+    | Counted
+    | Grant
+    | Crash
     | Note
     | Picture
     | Missed
@@ -473,8 +554,9 @@ Op = (
 class Retention(msgspec.Struct, frozen=True):
     """What ``Store.retain`` may remove: what is older, and the oldest while the journal holds more than ``size_bytes``.
 
-    None keeps for ever. Open mail and live sessions are never removed, dead letters and tombstones only by age; events
-    of the core only up to a snapshot. A closed message takes its idempotency key and its history with it.
+    None keeps for ever; ``crashes`` is how many there may be. Open mail and live sessions are never removed, dead
+    letters and tombstones only by age; events of the core only up to a snapshot. A closed message takes its idempotency
+    key and its history with it.
     """
 
     mail_ms: int | None = 7 * 86_400_000
@@ -482,4 +564,6 @@ class Retention(msgspec.Struct, frozen=True):
     ended_ms: int | None = 30 * 86_400_000
     dead_ms: int | None = None
     tombstones_ms: int | None = None
+    crashes_ms: int | None = 30 * 86_400_000
+    crashes: int | None = 5000
     size_bytes: int | None = None

@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from agenthost.errors import AgenthostError, UsageError
-from agenthost.journal import members, ops, session_orders, words
+from agenthost.journal import crashes, members, ops, outlook, session_orders, words
 from agenthost.journal.answers import Accepted, Answer, Rejected
+from agenthost.journal.budget_sheets import budget_sheets, sheet_of
 from agenthost.journal.clerk import Clerk
 from agenthost.journal.party import Party
 from agenthost.journal.remedies import answer_of, question_of
@@ -68,6 +69,9 @@ class Orders:
             case words.Picture():
                 picture = ops.Picture(word.boot, 0, word.now_s, word.state)
                 self._clerk.submit((picture,), lambda answers, error: self.did.append(word.id), now_ms)
+            case words.Crashed():
+                crash = crashes.of_word(word)
+                self._clerk.submit((crash,), lambda answers, error: self.did.append(word.id), now_ms)
             case words.Send():
                 self._send(word, now_ms)
             case words.Schedule():
@@ -81,13 +85,18 @@ class Orders:
             case words.Keep(path=path, record=record):
                 kept = ops.Unkeep(path) if record is None else ops.Keep(path, record)
                 self._clerk.submit((kept,), lambda answers, error: self.did.append(word.id), now_ms, FOR_EVER_MS)
+            case words.Budgets():
+                self._clerk.meters.budgets(word, now_ms)
+                self.did.append(word.id)
+            case words.Meter():
+                self._clerk.meters.metered(word, lambda: self.did.append(word.id), now_ms)
             case words.Ask():
                 self._ask(word, now_ms)
 
     # ---- events of the core
 
     def _note(self, word: words.Event, now_ms: int) -> None:
-        note = ops.Note(word.boot, word.number, word.now_s, word.event, word.chance)
+        note = ops.Note(word.boot, word.number, word.now_s, word.event, word.chance, word.effects)
 
         def token(answers: list[Answer] | None, error: AgenthostError | None) -> None:
             if answers is not None and isinstance(answers[0], Rejected) and answers[0].code == "out_of_order":
@@ -104,6 +113,7 @@ class Orders:
         batch = (ops.Strand(word.path, word.why), ops.RemoveSession(word.path), ops.Revive(word.path))
         self._clerk.there.forget(word.path)
         self._clerk.timetable.forget_sender(word.path, now_ms)
+        self._clerk.meters.forget(word.path)
         self._clerk.submit(batch, lambda answers, error: self.did.append(word.id), now_ms, FOR_EVER_MS)
 
     # ---- clients and operators
@@ -162,6 +172,8 @@ class Orders:
                     self._carry_out(word.id, drop, lambda answer: None, now_ms)
                 case "answer":
                     self._answer(word, now_ms)
+                case "grant":
+                    self._grant(word, now_ms)
                 case "cancel":
                     cancel = ops.Cancel(str(word.args["sender"]), str(word.args["key"]))
                     self._carry_out(word.id, cancel, lambda answer: None, now_ms)
@@ -186,13 +198,26 @@ class Orders:
         if parked is None or parked.status != "parked":
             is_ = "there is none" if parked is None else f"it waits for nobody's answer, it is {parked.status}"
             raise UsageError(f"cannot answer message {args['message']}: {is_}", hint="see agenthost asked")
-        op = answer_of(parked, yes=bool(args["yes"]), text=str(args["text"]), by=str(args["by"]))
+        history = self._clerk.reader().history(parked.id)
+        op = answer_of(parked, yes=bool(args["yes"]), text=str(args["text"]), by=str(args["by"]), history=history)
 
         def done(answer: Answer) -> str:
+            if isinstance(op, ops.Resume) and op.grant is not None:
+                self._clerk.meters.was_granted(op.grant, now_ms)
             self._clerk.there.notify(parked.receiver)
             if isinstance(op, ops.DeadLetter):
                 self._tell(words.SetAside(parked.receiver, parked.id, parked.sender, parked.attempt, op.reason))
             return parked.receiver
+
+        self._carry_out(word.id, op, done, now_ms)
+
+    def _grant(self, word: words.Ask, now_ms: int) -> None:
+        args, meters = word.args, self._clerk.meters
+        op = meters.grant(str(args["path"]), str(args["meter"]), float(args["amount"]), str(args["by"]))
+
+        def done(answer: Answer) -> list[dict[str, Any]]:
+            meters.was_granted(op, now_ms)
+            return sheet_of(meters, self._clerk.reader(), op.path)
 
         self._carry_out(word.id, op, done, now_ms)
 
@@ -202,6 +227,8 @@ class Orders:
         op = session_orders.change(self._clerk.reader(), word.what, word.args)
 
         def changed(answer: Answer | None) -> int:
+            if isinstance(op, ops.RemoveSession):
+                self._clerk.meters.forget(path)
             return session_orders.last_seq(self._clerk.reader(), path)
 
         if op is None:
@@ -239,6 +266,12 @@ class Orders:
                 while page := reader.mailboxes(found[-1][0] if found else "", PAGE):
                     found += page
                 return dict(found)
+            case what if what in crashes.LOOKS:
+                return crashes.look(reader, what, args)
+            case "budgets":
+                return budget_sheets(self._clerk.meters, reader, args)
+            case what if what in outlook.LOOKS:
+                return outlook.look(reader, what, args)
             case what if what in members.LOOKS:
                 return members.look(reader, what, args)
             case "letters":

@@ -16,14 +16,16 @@ class Party:
     """One incarnation at its door. ``out`` is what it has not been sent yet, ``open`` its requests under way."""
 
     __slots__ = (
-        "hinted", "inc", "is_lost", "is_outdated", "open", "out", "owned", "path", "queue", "since_ms", "terms",
-        "wants",
+        "hinted", "inc", "is_lost", "is_outdated", "knows_repeats", "open", "out", "owned", "path", "queue",
+        "since_ms", "terms", "wants",
     )  # fmt: skip
 
     def __init__(self, path: str, inc: Incarnation, terms: Terms) -> None:
         self.path, self.inc, self.terms = path, inc, terms
         self.owned = self.hinted = self.is_lost = self.is_outdated = False
-        self.queue: deque[say.Request] = deque()
+        self.knows_repeats = False
+        """It was told what the path repeats, or tells that itself."""
+        self.queue: deque[say.Request | say.Spent] = deque()
         self.out: list[say.FromJournal] = []
         self.open = 0
         self.wants: set[str] = set()

@@ -41,6 +41,7 @@ RETAIN_S, TROUBLE_LOOK_S = 60.0, 1.0
 CLOCK_LOOK_S = 5.0
 """While something is due later: nobody wakes us when the clock is set."""
 DOOR_NUMBER_BYTES = 8
+GATHER_MS = 20
 
 _encode = msgspec.msgpack.Encoder().encode
 _read_word = msgspec.msgpack.Decoder(words.FromHost).decode
@@ -92,6 +93,8 @@ class Process:
         self._orders.on_admit = self._readers.admit
         self._clerk.settling.chance = lambda: random.getrandbits(31)
         self._clock = WallClock()
+        self._gathering_until_ms = 0
+        """Until when events of the core wait for more of them; 0 while none does."""
         self._was_in_trouble = False
         self._is_fresh = False
         self._retain_at = 0.0
@@ -135,7 +138,7 @@ class Process:
             self._is_fresh = False
             self._guarded(lambda: self._clerk.opened(now_ms))
             self._guarded(lambda: self._clerk.telling.opened(self._boot, now_ms))
-        for outcome in self._writer.try_commit(now_ms):
+        for outcome in () if self._may_gather(now_ms) else self._writer.try_commit(now_ms):
             token, answers, error = outcome.token, outcome.answers, outcome.error
             self._guarded(lambda: token(answers, error))  # noqa: B023 - called at once
         self._guarded(lambda: self._clerk.tick(now_ms))
@@ -143,12 +146,25 @@ class Process:
         self._answer()
         self._readers.turn()
 
+    def _may_gather(self, now_ms: int) -> bool:
+        """Events of the core come in small numbers, and nobody waits for them: several are written together."""
+        if not self._writer.is_unhurried or not self._writer.waiting:
+            self._gathering_until_ms = 0
+            return False
+        if not self._gathering_until_ms:
+            self._gathering_until_ms = now_ms + GATHER_MS
+        if now_ms < self._gathering_until_ms <= now_ms + GATHER_MS:
+            return True
+        self._gathering_until_ms = 0
+        return False
+
     def _patience_s(self) -> float:
         now_ms = _now_ms()
         if self._is_fresh or (self._link.out and not self._link.is_writing):
             return 0.0  # it was opened before anybody had said a word
         if self._writer.waiting:
-            return max(0.0, min((self._writer.retry_at_ms - now_ms) / 1000, self._readers.patience_s()))
+            due_ms = max(self._writer.retry_at_ms, self._gathering_until_ms)
+            return max(0.0, min((due_ms - now_ms) / 1000, self._readers.patience_s()))
         due = [self._readers.patience_s()]
         due.append(self._retain_at - time.monotonic() if self._store.is_open else TROUBLE_LOOK_S)
         if tick_ms := self._clerk.next_tick_ms():

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from agenthost.core.budget.crossing import Crossing
 from agenthost.core.remedy import rungs as on
 from agenthost.core.remedy.failure import Failure
 from agenthost.core.remedy.fingerprint import fingerprint
@@ -23,7 +25,7 @@ from agenthost.core.remedy.ladder import (
     since_requeued,
     usual,
 )
-from agenthost.core.remedy.rungs import Ladder
+from agenthost.core.remedy.rungs import Ladder, Step
 from agenthost.journal import ops, values
 from agenthost.journal.limits import CHECKPOINTS
 from agenthost.journal.words import Terms
@@ -61,10 +63,27 @@ def after_failure(
     chance: int,
     *,
     final: bool = False,
+    spent: float = 0.0,
 ) -> Verdict:
-    """``final``: it need not be tried again, whatever its terms."""
-    remedy = decide(ladder_of(terms), _past(history), failure, held.attempt, chance, final=final)
+    """``final``: it need not be tried again, whatever its terms. ``spent``: what it has cost so far."""
+    remedy = decide(ladder_of(terms), _past(history), failure, held.attempt, chance, final=final, spent=spent)
     return _verdict(held, remedy, fingerprint(failure), failure.text, now_ms)
+
+
+def after_budget(held: values.Mail, failure: Failure, used_up: Crossing, now_ms: int) -> Verdict:
+    """Its turn was interrupted because a budget was used up. A ladder cannot help: it waits for a person, or is set
+    aside."""
+    why = "what a budget has stopped is not tried again before somebody grants more"
+    question = f"{failure.text}; go on with as much again?"
+    rung: on.Rung = on.Ask(question) if used_up.state == "asks" else on.Dead_letter()
+    label = "ask" if used_up.state == "asks" else "dead_letter"
+    found = _verdict(held, Remedy(Step(f"budget: {label}", rung), why), fingerprint(failure), failure.text, now_ms)
+    if used_up.state != "asks":
+        return found
+    message = held.id if used_up.kind == "turn" else 0
+    grant = {"path": used_up.path, "meter": used_up.meter, "amount": used_up.as_much_again, "message": message}
+    kept = _pack({**_unpack(found.op.mark.remedy), "grant": grant})
+    return replace(found, op=replace(found.op, mark=replace(found.op.mark, remedy=kept)))
 
 
 def instead(
@@ -74,6 +93,22 @@ def instead(
     past = _past(history)
     remedy = decide_again(ladder_of(terms), past, why, held.attempt, chance)
     return _verdict(held, remedy, last_fingerprint(since_requeued(past)), why, now_ms)
+
+
+def instead_of(
+    verdict: Verdict,
+    why: str,
+    held: values.Mail,
+    history: Sequence[values.Failure],
+    terms: Terms,
+    now_ms: int,
+    chance: int,
+) -> Verdict:
+    """``verdict`` cannot be carried out, says ``why``: the next one for its failure, which nobody has noted yet."""
+    kept = verdict.op.mark
+    line = values.Failure(held.id, held.attempt, now_ms, "moved", why, kept.fingerprint, kept.rung, kept.remedy)
+    found = instead(held, why, [*history, line], terms, now_ms, chance)
+    return replace(found, op=replace(found.op, reason=f"{verdict.op.reason}; {why}"))
 
 
 def ladder_of(terms: Terms) -> Ladder:
@@ -95,12 +130,22 @@ def for_attempt(history: Sequence[values.Failure]) -> say.Remedy | None:
     return None
 
 
-def answer_of(parked: values.Mail, *, yes: bool, text: str, by: str) -> ops.Resume | ops.DeadLetter:
-    """What a person has said to a message that waits for one."""
+def answer_of(
+    parked: values.Mail, *, yes: bool, text: str, by: str, history: Sequence[values.Failure] = ()
+) -> ops.Resume | ops.DeadLetter:
+    """What a person has said to a message that waits for one. Where a budget has asked, yes grants as much again."""
     words = f"{'yes' if yes else 'no'}, says {by}" + (f": {text}" if text else "")
     if not yes:
         return ops.DeadLetter(parked.id, parked.attempt, words)
-    return ops.Resume(parked.id, words, ops.Mark(remedy=_pack({"answer": text or "yes", "by": by})))
+    grant = _asked(history).get("grant")
+    more = None if grant is None else ops.Grant(by=by, **grant)
+    return ops.Resume(parked.id, words, ops.Mark(remedy=_pack({"answer": text or "yes", "by": by})), more)
+
+
+def _asked(history: Sequence[values.Failure]) -> dict[str, Any]:
+    """What was kept with the question."""
+    line = next((one for one in reversed(history) if one.what == "parked"), None)
+    return _unpack(line.remedy) if line is not None and line.remedy else {}
 
 
 def turns_kept(terms: Terms) -> int:
@@ -147,7 +192,7 @@ def _verdict(held: values.Mail, remedy: Remedy, mark: str, reason: str, now_ms: 
             parameters["turns"] = turns
         case on.Ask(question=question):
             parameters["question"] = question
-    kept = ops.Mark(mark, remedy.label, _pack({"word": on.word(rung), "parameters": parameters}))
+    kept = ops.Mark(mark, remedy.label, _pack({"word": on.word(rung), "parameters": parameters, "why": remedy.why}))
     number, attempt = held.id, held.attempt
     op: Settling
     match rung:

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from agenthost.core.remedy.failure import Failure
 from agenthost.errors import AgenthostError
-from agenthost.journal import ops, remedies, words
+from agenthost.journal import crashes, ops, remedies, values, words
 from agenthost.journal.answers import Answer, Leased, Rejected
+from agenthost.journal.meters import Meters
 from agenthost.journal.parts import Part
 from agenthost.journal.remedies import Verdict
 from agenthost.journal.store import Reader
@@ -27,7 +28,8 @@ UNWANTED = 1000
 
 class Settling:
     """``submit(batch, token, now_ms)``, ``notify(path)`` and ``due_at(ms)`` are the clerk's; ``tell`` reaches the
-    host. ``chance`` gives any whole number."""
+    host. ``find(path, then)`` tells ``then`` why no mail may be sent there, "" if it may. ``chance`` gives any whole
+    number."""
 
     def __init__(
         self,
@@ -37,10 +39,13 @@ class Settling:
         due_at: Callable[[int], None],
         tell: Callable[[words.FromJournal], None],
         telling: Telling,
+        find: Callable[[str, Callable[[str], None]], None],
     ) -> None:
         self._submit, self._reader, self._notify, self._due_at = submit, reader, notify, due_at
-        self._tell, self._telling = tell, telling
+        self._tell, self._telling, self._find = tell, telling, find
         self.chance: Callable[[], int] = lambda: 0
+        self.meters: Meters | None = None
+        """Set by the clerk."""
         self._unwanted: dict[int, str] = {}
 
     def unwanted(self, message: int, by: str) -> None:
@@ -61,13 +66,16 @@ class Settling:
         why: str = "",
         *,
         final: bool = False,
+        ended: bool = False,
     ) -> None:
         """``parts`` of its turn become broken entries with the failure. None: the remedy that was decided could not be
-        applied, says ``why``."""
+        applied, says ``why``. ``ended``: its process has."""
         breaks = self._telling.append(path, held.incarnation, parts)
-        if (by := self._unwanted.pop(held.id, None)) is not None:
+        if (by := self._unwanted.get(held.id)) is not None:
 
             def dropped(answers: list[Answer] | None, error: AgenthostError | None) -> None:
+                if answers is not None:  # else its turn fails again, or is said to have failed again
+                    self._unwanted.pop(held.id, None)
                 self._telling.broke(path, parts, answers)
                 self._notify(path)
                 then(error)
@@ -78,31 +86,70 @@ class Settling:
         chance = self.chance()
         try:
             history = self._reader().history(held.id)
+            if failure is None:
+                verdict = remedies.instead(held, why, history, terms, now_ms, chance)
+            else:
+                verdict = self._verdict(path, held, failure, history, terms, now_ms, chance, final=final)
         except AgenthostError as error:  # the disk fails in the middle of a look
             then(error)
             return
-        if failure is None:
-            verdict = remedies.instead(held, why, history, terms, now_ms, chance)
-        else:
-            verdict = remedies.after_failure(held, failure, history, terms, now_ms, chance, final=final)
-        op = verdict.op
 
-        def token(answers: list[Answer] | None, error: AgenthostError | None) -> None:
+        def carry_out(verdict: Verdict, why_not: str = "") -> None:
+            """``why_not`` it cannot be moved to whom the verdict names."""
+            if why_not:
+                instead = remedies.instead_of(verdict, why_not, held, history, terms, now_ms, chance)
+                self._move_on(instead, path, carry_out)
+            else:
+                noted = crashes.of_attempt(path, held, failure, verdict, ended=ended)
+                batch = (*breaks, verdict.op, *noted)
+                self._submit(batch, lambda answers, error: token(verdict, answers, error), now_ms)
+
+        def token(verdict: Verdict, answers: list[Answer] | None, error: AgenthostError | None) -> None:
             self._telling.broke(path, parts, answers)
-            answer = answers[-1] if answers is not None else None
-            if isinstance(answer, Rejected) and isinstance(op, ops.Move):
-                dead = ops.DeadLetter(held.id, held.attempt, f"{op.reason}; {answer.why}", op.mark)
-                self._submit((dead,), lambda answers, error: then(error), now_ms)
+            answer = answers[len(breaks)] if answers is not None else None
+            if isinstance(answer, Rejected) and answer.code == "removed" and isinstance(verdict.op, ops.Move):
+                breaks.clear()  # they are written
+                carry_out(verdict, answer.why)
                 return
             try:
                 if answer is not None and not isinstance(answer, Rejected):
-                    self._settled(path, held, verdict, now_ms)
+                    self._settled(path, held, verdict, now_ms, failed=failure is not None)
             finally:
                 then(error)
 
-        self._submit((*breaks, op), token, now_ms)
+        self._move_on(verdict, path, carry_out)
 
-    def _settled(self, path: str, held: Mail, verdict: Verdict, now_ms: int) -> None:
+    def _verdict(
+        self,
+        path: str,
+        held: Mail,
+        failure: Failure,
+        history: Sequence[values.Failure],
+        terms: Terms,
+        now_ms: int,
+        chance: int,
+        *,
+        final: bool,
+    ) -> Verdict:
+        meters = self.meters
+        assert meters is not None
+        if failure.kind == "budget" and (used_up := meters.crossed(path, held.incarnation)) is not None:
+            return remedies.after_budget(held, failure, used_up, now_ms)
+        spent = meters.usage.spent_for(held.id).cost if terms.ladder is not None and terms.ladder.spend else 0.0
+        return remedies.after_failure(held, failure, history, terms, now_ms, chance, final=final, spent=spent)
+
+    def _move_on(self, verdict: Verdict, path: str, carry_out: Callable[[Verdict, str], None]) -> None:
+        """It is asked first whether there is whom it should be moved to: mail to nobody would lie there for ever."""
+        if not isinstance(verdict.op, ops.Move):
+            carry_out(verdict, "")
+        elif (receiver := verdict.op.receiver) == path:
+            carry_out(verdict, f"cannot fall back to {receiver}: it is itself what has failed")
+        else:
+            self._find(
+                receiver, lambda why: carry_out(verdict, f"cannot fall back to {receiver}: {why}" if why else "")
+            )
+
+    def _settled(self, path: str, held: Mail, verdict: Verdict, now_ms: int, *, failed: bool) -> None:
         """Who hears of it: the host, and whoever has mail because of it."""
         op, (boot, n) = verdict.op, held.incarnation or (0, 0)
         pause_ms = 0
@@ -132,6 +179,7 @@ class Settling:
             op.reason,
             pause_ms,
             verdict.escalates,
+            failed,
         )
         self._tell(said)
 
@@ -152,20 +200,22 @@ def state_before(reader: Reader, path: str, message: say.Load) -> say.FromJourna
     return say.State(message.id, *(() if found is None else (found.state, found.state_version)))
 
 
-def mail_of(reader: Reader, answer: Any) -> say.Mail | None:
-    """As its agent gets it, with what was decided after the attempt before."""
+def leased(reader: Callable[[], Reader], id: int, answer: Any, known: int = 0, loops: bytes = b"") -> say.Leased:
+    """As its agent gets it, with what was decided after the attempt before; and what it is shown, as it would get it.
+    ``known``: the message that it has seen already. ``loops`` go with it."""
     if not isinstance(answer, Leased):
-        return None
+        return say.Leased(id)
     one = answer.mail
-    return say.Mail(
-        one.id,
-        one.sender,
-        one.body,
-        one.attempt,
-        one.accepted_ms,
-        in_session=one.session == one.receiver,
-        remedy=remedies.for_attempt(reader.history(one.id)) if one.attempt > 1 else None,
-    )
+    if one.id == known and one.attempt == 1:
+        return say.Leased(id, None, loops, True)
+    remedy = remedies.for_attempt(reader().history(one.id)) if one.attempt > 1 else None
+    mail = _mail(one, one.attempt, remedy)
+    return say.Leased(id, mail, loops, False, tuple(_mail(other, 1) for other in answer.shown))
+
+
+def _mail(one: Mail, attempt: int, remedy: say.Remedy | None = None) -> say.Mail:
+    in_session = one.session == one.receiver
+    return say.Mail(one.id, one.sender, one.body, attempt, one.accepted_ms, in_session, remedy)
 
 
 def whole(failure: Failure | None, why: str) -> Failure:

@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from agenthost.core.budget.amounts import Amounts
 from agenthost.journal import values
 from agenthost.journal.answers import Answer, Retained
 from agenthost.journal.limits import ALL_BYTES
@@ -143,8 +144,45 @@ class Reader(Protocol):
         """Children of run time that persist, by path."""
         ...
 
+    def repeats(self, path: str) -> bytes:
+        """What its agent has counted of what it repeats, as it has said it."""
+        ...
+
     def intents(self, path: str, message: int | None = None) -> tuple[values.Intent, ...]:
         """Tool calls of its turns that are not committed yet, in the order they were intended; of one message."""
+        ...
+
+    # ---- meters
+
+    def used(self, path: str) -> Amounts:
+        """At ``path`` and below it, since it was first heard of or its session removed."""
+        ...
+
+    def metered(self, prefix: str = "", after: str = "", limit: int = 100) -> tuple[values.Metered, ...]:
+        """Of paths that begin with ``prefix``, by path."""
+        ...
+
+    def spending(self, path: str) -> values.Spending | None: ...
+
+    def spent(self, message: int) -> Amounts:
+        """For it, by all of its attempts."""
+        ...
+
+    def grants(self, path: str, message: int = 0) -> tuple[values.Granted, ...]:
+        """Those of the path, and those for turns of that message, oldest first."""
+        ...
+
+    def counted(self, boot: int) -> int:
+        """The number of the host's last word on what was used, 0 if there was none."""
+        ...
+
+    # ---- what failed
+
+    def crash(self, id: int) -> values.Crash | None: ...
+
+    def crashes(self, path: str = "", before: int = 0, since_ms: int = 0, limit: int = 100) -> tuple[values.Crash, ...]:
+        """Of ``path`` and all below it ("": of all), newest first, each without its ``details``; numbered below
+        ``before`` unless that is 0, and not older than ``since_ms``."""
         ...
 
     # ---- the core

@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from agenthost.core.budget.amounts import Amounts
+
 Incarnation = tuple[int, int]
 """(boot, n), as everywhere in agenthost."""
 
@@ -154,7 +156,8 @@ class Intent(_Value, frozen=True):
 
 
 class Noted(_Value, frozen=True):
-    """An event of the core, with the ``now_s`` and the chance it was decided with."""
+    """An event of the core, with the ``now_s`` and the chance it was decided with. ``effects``: a CRC-32 of what was
+    decided, 0 if that is not known."""
 
     boot: int
     number: int
@@ -162,6 +165,7 @@ class Noted(_Value, frozen=True):
     chance: bytes
     event: bytes
     at_ms: int = 0
+    effects: int = 0
 
 
 class Snapshot(_Value, frozen=True):
@@ -214,6 +218,78 @@ class Stashed(_Value, frozen=True):
     entries: tuple[Entry, ...]
 
 
+class Repeats(_Value, frozen=True):
+    """What the agent of ``path`` has counted of what it repeats; what that means is the agent's (``core.loops``)."""
+
+    path: str
+    counts: bytes
+
+
+class Metered(_Value, frozen=True):
+    """What was used at ``path`` and below it."""
+
+    path: str
+    used: Amounts
+
+
+class Spending(_Value, frozen=True):
+    """Of the latest incarnation that was heard of: what it has said in all (``meters``, packed), and what was used in
+    its turn ``turn`` so far."""
+
+    path: str
+    incarnation: Incarnation
+    turn: int = 0
+    in_turn: Amounts = Amounts()
+    said: bytes = b""
+
+
+class Spent(_Value, frozen=True):
+    """For a message, by all of its attempts."""
+
+    message: int
+    used: Amounts
+
+
+class Granted(_Value, frozen=True):
+    """Beyond what the config has; with ``message`` in turns of that one alone."""
+
+    path: str
+    message: int
+    meter: str
+    amount: float
+    by: str
+    at_ms: int
+
+
+class Counted(_Value, frozen=True):
+    """The last word of the host of that boot on what was used."""
+
+    boot: int
+    number: int
+
+
+class Crash(_Value, frozen=True):
+    """Something that failed: ``attempt`` of ``message`` (0: nothing to do with mail), or the process of an incarnation.
+    ``cause`` and ``fingerprint`` as of ``core.remedy.failure``, or of ``core.reason`` where a process has ended without
+    a message; ``remedy`` is the rung that was chosen, ``why`` that one. ``ended``: what the process ended of, in words,
+    "" if it went on; ``fatal``: the attempt's failure ends it. ``details`` are the host's (``journal.crashes``)."""
+
+    id: int
+    path: str
+    incarnation: Incarnation
+    at_ms: int
+    cause: str
+    reason: str
+    fingerprint: str = ""
+    message: int = 0
+    attempt: int = 0
+    remedy: str = ""
+    why: str = ""
+    ended: str = ""
+    fatal: bool = False
+    details: bytes = b""
+
+
 class Stats(_Value, frozen=True):
     """``size_bytes`` is what is in use; ``file_bytes`` what it takes on the disk, 0 where there is none."""
 
@@ -239,4 +315,11 @@ Exported = (
     | Owner
     | Kept
     | Stashed
+    | Repeats
+    | Metered
+    | Spending
+    | Spent
+    | Granted
+    | Counted
+    | Crash
 )

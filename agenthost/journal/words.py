@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from agenthost.core.budget.amounts import Amounts
+from agenthost.core.budget.prices import Prices
+from agenthost.core.budget.scope import Scope
 from agenthost.core.remedy.failure import Failure
 from agenthost.core.remedy.rungs import Ladder
 
@@ -81,7 +84,7 @@ class Known(_Word, frozen=True):
 
 
 class Event(_Word, frozen=True):
-    """Of the core, in order; ``chance`` is set where it has changed."""
+    """Of the core, in order; ``chance`` is set where it has changed, ``effects`` a CRC-32 of what was decided."""
 
     id: int
     boot: int
@@ -89,6 +92,7 @@ class Event(_Word, frozen=True):
     now_s: float
     event: bytes
     chance: bytes = b""
+    effects: int = 0
 
 
 class Picture(_Word, frozen=True):
@@ -156,16 +160,82 @@ class Admit(_Word, frozen=True):
     who: str
 
 
+class Budgets(_Word, frozen=True):
+    """All that the config has, and what children of run time bring along. Said first to each journal."""
+
+    id: int
+    scopes: tuple[Scope, ...]
+    prices: Prices = Prices()
+
+
+IN_HAND = -1
+
+
+class Used(msgspec.Struct, frozen=True, array_like=True):
+    """By incarnation ``n`` of ``path``; in its turn ``turn``, 0 in none, ``IN_HAND`` in whichever is in hand.
+    ``alone``: those above count it themselves."""
+
+    path: str
+    n: int
+    turn: int
+    amounts: Amounts
+    alone: bool = False
+
+
+class Meter(_Word, frozen=True):
+    """What the host has counted since it said the last of these; ``number`` counts from 1 in each boot. Nothing used:
+    it is there, and how it stands with its budgets is to be said."""
+
+    id: int
+    boot: int
+    number: int
+    used: tuple[Used, ...]
+
+
+class Crashed(_Word, frozen=True):
+    """As ``values.Crash``: what the host knows of the end of a process, or of an attempt that failed."""
+
+    id: int
+    path: str
+    boot: int
+    n: int
+    cause: str
+    reason: str = ""
+    fingerprint: str = ""
+    message: int = 0
+    attempt: int = 0
+    remedy: str = ""
+    why: str = ""
+    ended: str = ""
+    details: bytes = b""
+
+
 class Ask(_Word, frozen=True):
     """``what``: mailboxes, letters, letter, requeue, drop, asked, answer, cancel, schedules, delayed, unschedule, kept,
-    stats, vacuum; ``questions`` has their arguments."""
+    budgets, grant, stats, vacuum; ``questions`` has their arguments."""
 
     id: int
     what: str
     args: dict[str, Any] = {}
 
 
-FromHost = Own | Disown | Clear | Known | Event | Picture | Send | Schedule | Schedules | Keep | Admit | Ask
+FromHost = (
+    Own
+    | Disown
+    | Clear
+    | Known
+    | Event
+    | Picture
+    | Send
+    | Schedule
+    | Schedules
+    | Keep
+    | Admit
+    | Budgets
+    | Meter
+    | Crashed
+    | Ask
+)
 
 
 # ---- journal to host
@@ -212,7 +282,8 @@ class Trouble(_Word, frozen=True):
 
 class Remedied(_Word, frozen=True):
     """What was decided after an attempt failed, for ``reason``: which ``rung``, and ``why`` that one. ``escalates``:
-    incarnation (boot, n) of ``path`` is to be ended because of it."""
+    incarnation (boot, n) of ``path`` is to be ended because of it. Not ``failed``: it is decided anew, for a remedy
+    could not be applied, or nobody has answered."""
 
     path: str
     boot: int
@@ -225,6 +296,7 @@ class Remedied(_Word, frozen=True):
     reason: str
     pause_ms: int = 0
     escalates: bool = False
+    failed: bool = True
 
 
 class SetAside(_Word, frozen=True):
@@ -237,6 +309,49 @@ class SetAside(_Word, frozen=True):
     why: str
 
 
+class Budgeted(_Word, frozen=True):
+    """How it stands with the budgets at ``path``, when that has changed: "stopped", "asks" (no turn goes on there or
+    below, nor begins), "falls_back" (with ``args``), or "" (all is well). Incarnation (boot, n) of ``by`` has used the
+    last of it, in its turn ``turn``."""
+
+    path: str
+    state: str
+    why: str = ""
+    args: dict[str, Any] = {}
+    by: str = ""
+    boot: int = 0
+    n: int = 0
+    turn: int = 0
+
+
+class Overspent(_Word, frozen=True):
+    """That turn has used up what a turn may; with ``args`` it goes on with those."""
+
+    path: str
+    boot: int
+    n: int
+    turn: int
+    why: str
+    args: dict[str, Any] = {}
+
+
+class Granted(_Word, frozen=True):
+    """Somebody lets ``path`` use so much more; with ``message`` in turns of that one alone."""
+
+    path: str
+    meter: str
+    amount: float
+    by: str
+    message: int = 0
+
+
+class Unpriced(_Word, frozen=True):
+    """Tokens of ``model`` cost nothing, for no price is known."""
+
+    path: str
+    model: str
+
+
 class Unfired(_Word, frozen=True):
     """A periodic message was due, and could not be sent."""
 
@@ -245,4 +360,18 @@ class Unfired(_Word, frozen=True):
     why: str
 
 
-FromJournal = Unfired | Opened | Did | Answer | Waits | Knows | Trouble | SetAside | Remedied
+FromJournal = (
+    Budgeted
+    | Overspent
+    | Granted
+    | Unpriced
+    | Unfired
+    | Opened
+    | Did
+    | Answer
+    | Waits
+    | Knows
+    | Trouble
+    | SetAside
+    | Remedied
+)

@@ -64,6 +64,8 @@ class Writer:
         self._ops = 0
         self._bytes = 0
         self._refusals = 0
+        self._notes = 0
+        """Requests that are nothing but events of the core."""
         self.retry_at_ms = 0
         self.trouble: AgenthostError | None = None
         """Why the last batch was not written, None while all is well: for ``status``."""
@@ -82,7 +84,9 @@ class Writer:
                 f"cannot queue {len(batch)} operations for the journal: {self._ops} wait",
                 hint="the disk is too slow or full; try again later",
             )
-        self._queue.append(Request(token, tuple(batch), now_ms + patience_ms, size_bytes))
+        request = Request(token, tuple(batch), now_ms + patience_ms, size_bytes)
+        self._queue.append(request)
+        self._notes += _is_note(request)
         self._ops += len(batch)
         self._bytes += size_bytes
 
@@ -90,6 +94,11 @@ class Writer:
     def waiting(self) -> int:
         """Operations that are not committed."""
         return self._ops
+
+    @property
+    def is_unhurried(self) -> bool:
+        """Nobody waits for what is to be written: it is all events of the core."""
+        return len(self._queue) == self._notes
 
     @property
     def full(self) -> bool:
@@ -163,6 +172,7 @@ class Writer:
         kept, outcomes = deque[Request](), list[Outcome]()
         for request in self._queue:
             if now_ms is None or request.give_up_ms <= now_ms:
+                self._notes -= _is_note(request)
                 outcomes.append(Outcome(request.token, error=error))
                 self._ops -= len(request.batch)
                 self._bytes -= request.size_bytes
@@ -173,8 +183,13 @@ class Writer:
 
     def _drop_first(self) -> None:
         request = self._queue.popleft()
+        self._notes -= _is_note(request)
         self._ops -= len(request.batch)
         self._bytes -= request.size_bytes
+
+
+def _is_note(request: Request) -> bool:
+    return len(request.batch) == 1 and type(request.batch[0]) is ops.Note
 
 
 def _size(op: ops.Op) -> int:
@@ -192,6 +207,8 @@ def _size(op: ops.Op) -> int:
             return OP_BYTES + len(state or b"") + sum(len(one.body) for one in op.entries)
         case ops.Note():
             return OP_BYTES + len(op.event) + len(op.chance)
+        case ops.Crash():
+            return OP_BYTES + len(op.details) + len(op.reason) + len(op.why)
         case ops.Picture():
             return OP_BYTES + len(op.state)
         case ops.Schedule():

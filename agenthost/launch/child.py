@@ -207,6 +207,7 @@ def _why_not(program: str, error: OSError, env: dict[str, str]) -> str:
 def _run(runtime: Runtime, certificate: Certificate, descriptor: int) -> int:
     """The author's code, and what the interpreter does at its end; the zygote's own state is not torn down."""
     kernel.set_dumpable(True)  # the zygote of another user is not; by now we are in our cell
+    kernel.try_let_trace(os.getppid())  # the host may have somebody look at our stack
     status = _status_of(runtime, certificate, descriptor)
     import atexit
     import threading

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from agenthost.containment.cell import CellOrder
 from agenthost.launch.account import Account
+from agenthost.launch.slate import Slate
 from agenthost.protocol.birth import Certificate
 
 
@@ -86,6 +87,8 @@ class Born:
     birth_socket: socket.socket = field(repr=False)
     code: str = ""
     """Digest of the code it runs, as ``ps`` shows it with its zygote; empty for a program."""
+    slate: Slate | None = None
+    """Where it leaves its stack when it cannot be asked for it; None of a program."""
 
 
 class Launcher(Protocol):

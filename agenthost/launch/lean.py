@@ -35,7 +35,13 @@ _START = (
 
 
 def main(
-    link: socket.socket, page: int, host_pidfd: int, release: Release | None, runtime: str, lifted: int = 0
+    link: socket.socket,
+    page: int,
+    host_pidfd: int,
+    slate: int | None,
+    release: Release | None,
+    runtime: str,
+    lifted: int = 0,
 ) -> NoReturn:
     """The target of ``spawn``; the arguments are those of ``zygote.main``. ``lifted``: the host's nice value was
     lowered by so much, which is not for zygotes and agents."""
@@ -47,12 +53,12 @@ def main(
         environment = release.account.environment(environment)
         _become(release.account, link, host_pidfd)
     fields = astuple(release) if release is not None else None
-    told = (link.fileno(), page, host_pidfd, fields, runtime, sys.argv)
+    told = (link.fileno(), page, host_pidfd, slate, fields, runtime, sys.argv)
     memory = os.memfd_create("agenthost-zygote", 0)
     with open(memory, "wb", closefd=False) as file:
         marshal.dump((sys.path, told), file)
     os.lseek(memory, 0, os.SEEK_SET)
-    for descriptor in (memory, link.fileno(), page, host_pidfd):
+    for descriptor in (memory, link.fileno(), page, host_pidfd, *(() if slate is None else (slate,))):
         os.set_inheritable(descriptor, True)
     flags = util._args_from_interpreter_flags()
     os.execve(sys.executable, [sys.executable, *flags, "-c", _START, str(memory)], environment)

@@ -26,6 +26,7 @@ from agenthost.launch import lean, unwanted, zygote
 from agenthost.launch.launcher import Born, Release
 from agenthost.launch.orders import Forked, FromZygote, Imported, ImportFailed
 from agenthost.launch.pending import Pending
+from agenthost.launch.slate import Slate
 from agenthost.launch.spawn import Inherited, spawn
 from agenthost.launch.strays import Strays
 
@@ -84,7 +85,9 @@ class Line:
                 page = mmap.mmap(memory, mmap.PAGESIZE)
                 host = os.pidfd_open(os.getpid())
                 undo.callback(os.close, host)
-                args = (theirs, Inherited(memory), Inherited(host), self.release, runtime, lifted)
+                self._slate = None if self.release is None else Slate()
+                slate = None if self._slate is None else Inherited(self._slate.descriptor)
+                args = (theirs, Inherited(memory), Inherited(host), slate, self.release, runtime, lifted)
                 self.pid, self.pidfd = spawn(lean.main, args, name="agenthost-zygote")
             os.close(memory)
             os.close(host)
@@ -245,7 +248,7 @@ class Line:
             pending.forget()
             return
         code = self.imported.digest if self.imported else ""
-        pending.future.set_result(Born(pid, pidfd, start_time, pending.birth, code))
+        pending.future.set_result(Born(pid, pidfd, start_time, pending.birth, code, self._slate))
         pending.birth = None
 
     # ---- death

@@ -33,6 +33,7 @@ from agenthost.launch.inheritance import fresh_signals
 from agenthost.launch.launcher import Release
 from agenthost.launch.namespace import begin_as_init, keep_ids
 from agenthost.launch.orders import PACKET_BYTES, Body, Fork, Forked, ForkFailed, Imported, ImportFailed
+from agenthost.launch.slate import take_up
 
 _encode = msgspec.msgpack.encode
 _decode_fork = msgspec.msgpack.Decoder(Fork).decode
@@ -53,6 +54,7 @@ def begin(
     link: int,
     page: int,
     host_pidfd: int,
+    slate: int | None,
     release: tuple[Any, ...] | None,
     runtime: str,
     argv: list[str],
@@ -60,9 +62,9 @@ def begin(
     """What ``lean`` starts, in an interpreter that has imported nothing yet."""
     kernel.set_process_name("agenthost-zygote")
     sys.argv[:] = argv
-    for descriptor in (link, page, host_pidfd):
+    for descriptor in (link, page, host_pidfd, *(() if slate is None else (slate,))):
         os.set_inheritable(descriptor, False)
-    main(socket.socket(fileno=link), page, host_pidfd, _release(release), runtime)
+    main(socket.socket(fileno=link), page, host_pidfd, slate, _release(release), runtime)
 
 
 def _release(fields: tuple[Any, ...] | None) -> Release | None:
@@ -73,8 +75,10 @@ def _release(fields: tuple[Any, ...] | None) -> Release | None:
     return replace(release, account=Account(*fields[-1])) if release.account else release
 
 
-def main(link: socket.socket, page: int, host_pidfd: int, release: Release | None, runtime: str) -> NoReturn:
-    """``release`` None makes the bare zygote. ``page``: memory shared with the host."""
+def main(
+    link: socket.socket, page: int, host_pidfd: int, slate: int | None, release: Release | None, runtime: str
+) -> NoReturn:
+    """``release`` None makes the bare zygote. ``page``: memory shared with the host. ``slate``: see there."""
     births = mmap.mmap(page, mmap.PAGESIZE)
     births.madvise(mmap.MADV_DONTFORK)  # no agent can write there
     os.close(page)
@@ -91,6 +95,9 @@ def main(link: socket.socket, page: int, host_pidfd: int, release: Release | Non
         link.send(_encode(_failure(error, release)))
         os._exit(1)
     _settle()
+    if slate is not None:
+        take_up(slate)
+        kept |= {slate}
     link.send(_encode(imported))
     _Forks(link, births, host_pidfd, null, kept, function).serve()
 

@@ -105,6 +105,7 @@ _SENTENCES: dict[str, Any] = {
     "agent.frozen": lambda fields: "frozen",
     "agent.interrupted": lambda fields: f"interrupted: {fields.get('text', '')} ({fields.get('why', '')})",
     "turn.overran": lambda fields: f"{fields.get('text', '')}: it is interrupted",
+    "agent.examined": lambda fields: f"looked at: {fields.get('text', '')}",
     "agent.thawed": lambda fields: f"thawed after {fields.get('after_s')} s",
     "agent.unwell": lambda fields: f"unwell: {fields.get('text', '')}",
     "agent.asked": lambda fields: f"asked to stop: {fields.get('why', '')}",

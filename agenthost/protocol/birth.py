@@ -10,9 +10,20 @@ from typing import Any
 
 import msgspec
 
+from agenthost.core.answers import Judge
+from agenthost.core.loops import Loops
+
 
 class _Message(msgspec.Struct, frozen=True, tag_field="t", tag=str.lower, kw_only=True):
     """Base of all; the tag is the class name in lower case."""
+
+
+class Expected(msgspec.Struct, frozen=True, array_like=True):
+    """A caller that waits already: as Expect (``control``), and the data socket is bound before Up is said."""
+
+    ticket: bytes
+    caller: str
+    caller_inc: str
 
 
 class Certificate(_Message, frozen=True, kw_only=True):
@@ -36,6 +47,13 @@ class Certificate(_Message, frozen=True, kw_only=True):
     """After each turn it asks the host to kill what that has left behind."""
     drowsy_s: float = 0.0
     """With nothing to do for so long it says Drowsy; 0 is never."""
+    expected: tuple[Expected, ...] = ()
+    schema: Any = None
+    """What its answers must be like, a JSON schema."""
+    judge: Judge | None = None
+    """Whom it asks about them."""
+    loops: Loops | None = None
+    """How often a turn may repeat itself."""
 
 
 # ---- process to host
@@ -64,6 +82,8 @@ class Beat(_Message, frozen=True, kw_only=True):
 
     turn: int
     busy_s: float
+    steps: int = 0
+    """Counts on with whatever the agent gets done; what counts is the agent's library's to say."""
 
 
 class Idle(_Message, frozen=True, kw_only=True):
@@ -97,6 +117,13 @@ class Alive(_Message, frozen=True, kw_only=True):
     id: int
 
 
+class Stack(_Message, frozen=True, kw_only=True):
+    """Answer to WantStack: where its threads stand, and its async tasks; for people."""
+
+    id: int
+    text: str
+
+
 class Streams(_Message, frozen=True, kw_only=True):
     """The standard streams of the tool that Run ``streams`` asks for: stdout, stderr and, unless it is /dev/null, stdin
     come with this packet, as SCM_RIGHTS. The agent closes its own copies; the host those of which no Run tells."""
@@ -112,6 +139,15 @@ class Interrupted(_Message, frozen=True, kw_only=True):
     in_turn: bool
     busy_s: float = 0.0
     by_itself: bool = False
+
+
+class Crashed(_Message, frozen=True, kw_only=True):
+    """The author's code has raised what ends the process: the end of a long ``trace``, the ``type`` of what was raised,
+    and the ``place`` that it came from, module, function and line within that."""
+
+    trace: str
+    type: str = ""
+    place: str = ""
 
 
 class WantDoor(_Message, frozen=True, kw_only=True):
@@ -143,13 +179,20 @@ class Probe(_Message, frozen=True, kw_only=True):
     id: int
 
 
+class WantStack(_Message, frozen=True, kw_only=True):
+    """Where does it stand? Answered by Stack, unless the interpreter does not run."""
+
+    id: int
+
+
 class Interrupt(_Message, frozen=True, kw_only=True):
     """The turn in hand is to end; its caller gets ``interrupted`` with ``why``. If ``turn`` is not 0, only the turn
-    that Beats have told of under that number is meant."""
+    that Beats have told of under that number is meant. ``kind``: what kind of failure that is, for its message."""
 
     id: int
     why: str
     turn: int = 0
+    kind: str = "interrupted"
 
 
 class Door(_Message, frozen=True, kw_only=True):
@@ -157,6 +200,17 @@ class Door(_Message, frozen=True, kw_only=True):
     place of an earlier one."""
 
     number: int
+
+
+class Budget(_Message, frozen=True, kw_only=True):
+    """A budget holds for you: count turns and calls. ``why`` no turn may begin, if none may: calls are refused with it
+    (``budget_exhausted``). ``args`` are merged into your own, until this comes again without. With ``turn`` that is
+    about this turn alone. ``turns``: say Spent when one begins, too, for each has bounds of its own."""
+
+    why: str = ""
+    args: dict[str, Any] = {}
+    turn: int = 0
+    turns: bool = False
 
 
 class Pace(_Message, frozen=True, kw_only=True):
@@ -175,10 +229,12 @@ FromProcess = (
     | Awake
     | Asleep
     | Alive
+    | Stack
     | Streams
     | Interrupted
+    | Crashed
     | WantDoor
     | Execed
     | Ended
 )
-ToProcess = Go | Probe | Interrupt | Pace | Door
+ToProcess = Go | Probe | WantStack | Interrupt | Budget | Pace | Door

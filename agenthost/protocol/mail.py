@@ -16,6 +16,9 @@ from agenthost.version import PROTOCOL
 MESSAGE_BYTES = 64 * 1024 * 1024
 """The longest frame of a door."""
 
+UNDONE = "undone"
+"""Code of Refused: see ``Commit.upon``."""
+
 STALE = "stale"
 """Code of Refused: a newer incarnation has taken over. Whoever hears it ends, with status 75."""
 
@@ -102,9 +105,10 @@ class Unschedule(_Message, frozen=True):
 
 
 class Take(_Message, frozen=True):
-    """The next message for this agent, if there is one: Leased."""
+    """The next message for this agent, if there is one: Leased, with up to ``show`` that are shown."""
 
     id: int
+    show: int = 0
 
 
 class Commit(_Message, frozen=True):
@@ -124,6 +128,15 @@ class Commit(_Message, frozen=True):
     checkpoint: str = ""
     cancels: tuple[str, ...] = ()
     """As Cancel of these keys, before ``sends``."""
+    next: int = 0
+    """The message that was shown, and that the agent begins with before this is answered."""
+    show: int = 0
+    """As in Take."""
+    upon: int = 0
+    """The message whose turn came before it, if its Commit was not answered when this one began: if that is not true,
+    or ours is not leased now, this is Refused as ``undone``, and its turn is done anew."""
+    loops: bytes | None = None
+    """What the agent has counted of what it repeats, for its next incarnation; nil: unchanged."""
 
 
 class Called(msgspec.Struct, frozen=True, array_like=True):
@@ -169,7 +182,7 @@ class Fail(_Message, frozen=True):
     """The turn of ``message`` has failed: it comes again, later, or becomes a dead letter; at once if ``final``.
     ``unused``: no turn has had it, it goes back to its place. ``skipped``: its remedy could not be applied, the next
     one is wanted. ``failure`` without its text, which is ``why``. What it has told by Delta becomes broken entries.
-    Done."""
+    ``loops`` as in Commit. Done."""
 
     id: int
     message: int
@@ -179,6 +192,7 @@ class Fail(_Message, frozen=True):
     unused: bool = False
     failure: Failure | None = None
     skipped: bool = False
+    loops: bytes | None = None
 
 
 class Delta(_Message, frozen=True):
@@ -194,6 +208,23 @@ class Delta(_Message, frozen=True):
     fields: bytes
     at: int
     text: str
+
+
+class Spent(_Message, frozen=True):
+    """Not answered; said again at the next door. What this incarnation has used since it began, all in all, as far as
+    it says so itself. What has come since the last one was used in its turn ``turn`` (as Beat has it), and for
+    ``message``. ``models``: tokens in and out of each, to be priced; ``others`` those that are not."""
+
+    turn: int
+    message: int
+    turns: int = 0
+    tool_calls: int = 0
+    wall_s: float = 0.0
+    cost: float = 0.0
+    others: tuple[int, int] = (0, 0)
+    models: dict[str, tuple[int, int]] = {}
+    id: int = 0
+    """Always."""
 
 
 class Break(_Message, frozen=True):
@@ -254,10 +285,15 @@ class Mail(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Leased(_Message, frozen=True):
-    """Nil: there is none now; Waiting tells of the next."""
+    """Nil: there is none now; Waiting tells of the next. ``loops``: what was kept of that last, with the first mail of
+    a door. ``same``: it is the one that was named as ``next``, and is not said again. ``shown``: what would be leased
+    after it if nothing else happens; that promises nothing."""
 
     id: int
     mail: Mail | None = None
+    loops: bytes = b""
+    same: bool = False
+    shown: tuple[Mail, ...] = ()
 
 
 class Done(_Message, frozen=True):
@@ -277,5 +313,5 @@ Request = (
     Load | Knows | Send | Cancel | Schedule | Unschedule | Take | Commit | Fail | Intend | Conclude | Recall | Break
 )
 """What is answered."""
-FromAgent = Request | Delta
+FromAgent = Request | Delta | Spent
 FromJournal = Waiting | State | Leased | Done | Refused | Recalled

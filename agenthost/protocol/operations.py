@@ -38,6 +38,18 @@ class Ps(Operation, frozen=True, kw_only=True):
     Those of agents are in ``status``."""
 
 
+class Inspect(Operation, frozen=True, kw_only=True):
+    """One agent or program as it is now: a map with ``path``, ``incarnation``, ``pid``, ``state``, ``frozen``, ``turn``
+    (the agent's number of the one in hand, 0 if the host knows of none) and ``turn_s``, ``silent_s`` (since its last
+    sign of life in a turn, or nil), ``processes`` of its cell and of cells in it, at most 100 of ``processes_in_all``:
+    maps with ``pid``, ``ppid``, ``name``, ``state``, ``cpu_s``, ``memory_bytes``, ``age_s``, ``threads``, ``argv``
+    without what looks like a secret. With ``stack`` the text of where its threads stand, and ``stack_means``, how that
+    was had or why not. ``not_running`` without a process."""
+
+    path: str
+    stack: bool = False
+
+
 class OnPath(Operation, frozen=True, kw_only=True):
     path: str
     wait: bool = True
@@ -234,6 +246,55 @@ class Answer(Operation, frozen=True, kw_only=True):
     text: str = ""
 
 
+class Crashes(Operation, frozen=True, kw_only=True):
+    """Records of what failed, at ``path`` and below (all without), newest first, up to 100: attempts at messages, and
+    processes that ended though nobody had wanted that. Numbered below ``before`` unless that is 0, not older than
+    ``since`` (seconds since 1970). An array of maps like that of crash, without ``details``."""
+
+    path: str = ""
+    before: int = 0
+    since: float = 0.0
+    limit: int = 100
+
+
+class Crash(Operation, frozen=True, kw_only=True):
+    """One: a map with ``number``, ``path``, ``incarnation``, ``at`` (seconds since 1970), ``kind``, ``reason``,
+    ``ended`` (what the process ended of; empty if it went on), ``fingerprint``, ``message`` and ``attempt`` (0: none),
+    ``remedy`` and ``why`` that one, ``spent`` for the message so far, and ``details``, a map of what is known:
+    ``trace``, ``lines`` (the last it printed), ``killed``, ``usage``, ``autopsy``. ``unknown_name``."""
+
+    number: int
+
+
+class Explain(Operation, frozen=True, kw_only=True):
+    """What is known of ``path``, whether it is there or not: a map with at least ``path``, ``is_there``, ``node`` (nil
+    if it is not), ``records`` (what happened to it lately, oldest first), ``crashes`` and ``mail`` (nil if the journal
+    does not say)."""
+
+    path: str
+
+
+class Budgets(Operation, frozen=True, kw_only=True):
+    """What was used, and of how much. Of ``path`` and those above it that bound it; of all that the config bounds
+    without; with ``below`` of all that was metered at ``path`` and below, above ``after``, about 200 at a time. An
+    array of maps with ``path``, ``used`` (a map of meters), ``bounds`` (an array of maps with ``scope``: turn, session,
+    agent or tree; ``meter``, ``used``, ``of``, ``granted``, ``at_limit``, and ``state``: "", stopped, asks or
+    falls_back), ``grants`` (an array of maps with ``meter``, ``amount``, ``by``, ``at``) and ``currency``."""
+
+    path: str = ""
+    below: bool = False
+    after: str = ""
+
+
+class Grant(Operation, frozen=True, kw_only=True):
+    """``path`` may use so much more of ``meter``, beyond what the config has; an array as of budgets. ``usage`` if that
+    path has no such bound."""
+
+    path: str
+    meter: str
+    amount: float
+
+
 class Journal(Operation, frozen=True, kw_only=True):
     """``stats``: a map with sizes and counts. ``vacuum``: give room back to the disk; the bytes given, 0 when there is
     no more to give."""
@@ -342,6 +403,7 @@ OPERATIONS: dict[str, type[Operation]] = {
         Ping,
         Status,
         Ps,
+        Inspect,
         Start,
         Stop,
         Restart,
@@ -370,6 +432,11 @@ OPERATIONS: dict[str, type[Operation]] = {
         Drop,
         Asked,
         Answer,
+        Crashes,
+        Crash,
+        Explain,
+        Budgets,
+        Grant,
         Journal,
         Sessions,
         Session,

@@ -10,16 +10,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from agenthost.agent import loading
+from agenthost.agent import loading, remedying
 from agenthost.agent.agent import IGNORE, Agent, Message, create
 from agenthost.agent.attempt import FIRST, Attempt
 from agenthost.agent.blocking import finish
 from agenthost.agent.context import AsyncContext, Context
-from agenthost.errors import AgenthostError, HandlerFailed, StartFailed, UnknownName, UsageError
-from agenthost.protocol import control, wishes
+from agenthost.agent.loops import after_loop
+from agenthost.errors import AgenthostError, HandlerFailed, StartFailed, TurnInterrupted, UnknownName, UsageError
+from agenthost.protocol import control, mail, wishes
 from agenthost.protocol.codec import pack_body, unpack_body
 from agenthost.testing.kin import AsyncDesk, Desk, HarnessKin
 from agenthost.testing.later import Later
+from agenthost.testing.scrutiny import Scrutiny
 from agenthost.testing.shelf import Shelf
 
 Answer = Callable[[Any], Any]
@@ -45,6 +47,7 @@ class Member:
         self.deadline: float | None = None
         self._desk = Desk(self.kin)
         self._next_id = 1
+        self.scrutiny = Scrutiny(None)
         self.context: Context | AsyncContext = self._new_context(None)
 
     def run(self, method: Callable[..., Any], deadline: float | None, *arguments: Any) -> Any:
@@ -52,15 +55,22 @@ class Member:
         return self._run(method, deadline, arguments, FIRST)
 
     def _run(
-        self, method: Callable[..., Any], deadline: float | None, arguments: tuple[Any, ...], attempt: Attempt
+        self,
+        method: Callable[..., Any],
+        deadline: float | None,
+        arguments: tuple[Any, ...],
+        attempt: Attempt,
+        remedy: mail.Remedy | None = None,
     ) -> Any:
         self.context = self._new_context(deadline)
         self.context.attempt = attempt
         self.shelf.begin()
         if self.is_async:
-            return self._run_async(method, arguments)
+            return self._run_async(method, arguments, remedy)
         try:
             try:
+                if remedy is not None:
+                    finish(remedying.apply(self.shelf, self.kin.until, remedy, attempt))
                 value = method(*arguments, self.context)
             finally:
                 self.context.is_over = True
@@ -71,9 +81,13 @@ class Member:
             raise
         return value
 
-    async def _run_async(self, method: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    async def _run_async(
+        self, method: Callable[..., Any], arguments: tuple[Any, ...], remedy: mail.Remedy | None
+    ) -> Any:
         try:
             try:
+                if remedy is not None:
+                    await remedying.apply(self.shelf, self.kin.until, remedy, self.context.attempt)
                 value = method(*arguments, self.context)
                 value = await value if isinstance(value, Awaitable) else value
             finally:
@@ -94,10 +108,36 @@ class Member:
         message = Message(travelled(body), sender, self._next_id, kind, deadline)
         self._next_id += 1
         attempt = self.shelf.deliver(message) if kind == "send" else FIRST
-        return self._run(self.agent.handle, deadline, (message,), attempt)
+        return self._run(self._handle, deadline, (message,), attempt)
 
-    def turn_again(self, message: Message) -> Any:
-        return self._run(self.agent.handle, None, (message,), self.shelf.deliver(message))
+    def turn_again(self, message: Message, remedy: mail.Remedy | None = None) -> Any:
+        return self._run(self._handle, None, (message,), self.shelf.deliver(message), remedy)
+
+    def _handle(self, message: Message, context: Any) -> Any:
+        """With what its answer must pass."""
+        if self.is_async:
+            return self._handle_async(message, context)
+        scrutiny, log = self.scrutiny, self.shelf.log
+        scrutiny.begin(context)
+        try:
+            reply = self.agent.handle(message, context)
+            finish(scrutiny.examine(self.agent, message, reply, context, log, self._ask_judge))
+        except (AgenthostError, TurnInterrupted) as error:
+            raise after_loop(error, scrutiny.brake) from error.__cause__
+        return reply
+
+    async def _handle_async(self, message: Message, context: Any) -> Any:
+        scrutiny, log = self.scrutiny, self.shelf.log
+        scrutiny.begin(context)
+        try:
+            reply = await self.agent.handle(message, context)
+            await scrutiny.examine(self.agent, message, reply, context, log, AsyncDesk(self.kin).ask)
+        except (AgenthostError, TurnInterrupted) as error:
+            raise after_loop(error, scrutiny.brake) from error.__cause__
+        return reply
+
+    async def _ask_judge(self, path: str, body: Any, deadline: float) -> Any:
+        return self._desk.ask(path, body, deadline)
 
     def renew(self) -> None:
         """A clean process: a new object with what has survived."""

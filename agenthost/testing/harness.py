@@ -17,6 +17,12 @@ list. What a handler raises, the test gets; the state is then as it was before t
         clerk.send({"order": 7})
     with pytest.raises(OutcomeUnknown):
         clerk.again()
+
+With ``config`` its ladder is climbed as in a host, by ``again``, or by ``climb`` to its end::
+
+    with AgentHarness(Clerk, config={"recovery": ["retry", {"compact": {"keep_last": 4}}]}) as clerk:
+        assert clerk.climb({"order": 7}) == "done"
+        assert [one.rung for one in clerk.remedies] == ["retry", "compact keep_last=4"]
 """
 
 from __future__ import annotations
@@ -26,17 +32,25 @@ import inspect
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
-from agenthost.agent.agent import IGNORE, Agent
+from agenthost.agent.agent import IGNORE, Agent, Message
+from agenthost.agent.blame import Inapplicable
 from agenthost.agent.loading import is_async
-from agenthost.errors import UsageError
+from agenthost.core.budget.prices import Price, Prices
+from agenthost.errors import TurnInterrupted, UsageError
 from agenthost.protocol.codec import pack_body
 from agenthost.testing.family import Answer, Family, travelled
+from agenthost.testing.scrutiny import Scrutiny
 from agenthost.testing.session_log import Entry
-from agenthost.testing.shelf import Shelf
+from agenthost.testing.shelf import Killed, Shelf, Spend
+
+if TYPE_CHECKING:
+    from agenthost.testing.recovering import Recovering, Remedied
+
+_FAILED = (Exception, TurnInterrupted, Killed)
 
 
 class AgentHarness:
@@ -56,10 +70,18 @@ class AgentHarness:
         incarnation: str = "1.1",
         state: Any = None,
         state_version: int | None = None,
+        config: Mapping[str, Any] | None = None,
+        prices: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         """``groups``: name to paths, which have their answers in ``answers``. ``state``: what an earlier process has
-        left, as that ``state_version`` had it (the class's own)."""
+        left, as that ``state_version`` had it (the class's own). ``config``: what else its entry in the config file
+        says, as ``{"recovery": [...]}``; without it no remedy is applied. ``prices``: of a million tokens in and out,
+        by model or glob; what a message may cost is a bound of its ladder."""
         self.answers = dict(answers or {})
+        self._prices = Prices(tuple(Price(model, *pair) for model, pair in (prices or {}).items()))
+        self._before = 0
+        """Entries of ``spent`` that are of earlier messages."""
+        self._recovering = None if config is None else _recovering(path, config)
         self.path, self.incarnation = path, incarnation
         self._family = Family(self.answers, groups or {}, incarnation)
         self.calls = self._family.calls
@@ -75,6 +97,8 @@ class AgentHarness:
         packed = None if state is None else pack_body(state)
         shelf = Shelf(packed, kind.state_version if state_version is None else state_version)
         self._member = self._family.add(kind, {"args": args or {}}, path, incarnation, shelf)
+        if self._recovering is not None:
+            self._member.scrutiny = Scrutiny(self._recovering.birth)
         try:
             self.ignored = self._run(self.agent.on_start, None) is IGNORE
         except BaseException:
@@ -104,6 +128,11 @@ class AgentHarness:
         return self._member.shelf.log.entries
 
     @property
+    def spent(self) -> list[Spend]:
+        """What ``ctx.spend`` was told, in order: tuples of tokens in and out, model, and cost."""
+        return self._member.shelf.spent
+
+    @property
     def children(self) -> list[str]:
         """Paths of all that run below it, in start order."""
         return [path for path in self._family.members if path.startswith(self.path.rstrip("/") + "/")]
@@ -122,21 +151,107 @@ class AgentHarness:
 
     def send(self, body: Any = None, *, sender: str = "client:0") -> None:
         """One turn of durable mail, its first attempt."""
-        self._turn(body, sender, None, "send")
+        recovering = self._recovering
+        if recovering is None:
+            self._turn(body, sender, None, "send")
+            return
+        recovering.decided.clear()
+        self._before = len(self.spent)
+        try:
+            self._turn(body, sender, None, "send")
+        except BaseException as error:  # as in _attempt
+            if (message := self._member.shelf.message) is not None:
+                recovering.begin(message)
+                recovering.failed(error, self._cost())
+            raise
 
     def again(self) -> None:
         """The next attempt of the message of ``send`` whose turn has failed, and what is known of those before. After a
-        crash, or ``Killed``, in a new object: its ``on_start`` runs first."""
-        shelf, member = self._member.shelf, self._member
+        crash, or ``Killed``, in a new object: its ``on_start`` runs first. With a ``config``: what is done about the
+        failure there is done before; a remedy that cannot be applied is passed over, and ``UsageError`` says that no
+        attempt is left."""
+        shelf, recovering = self._member.shelf, self._recovering
         if shelf.message is None:
             raise UsageError("cannot try again: the last message was handled, or there was none", hint="send() one")
+        if recovering is not None and recovering.status != "waiting":
+            raise UsageError(f"cannot try again: the message is {recovering.status}", hint="see remedies")
         message = msgspec.structs.replace(shelf.message, attempt=shelf.message.attempt + 1)
-        if shelf.has_crashed:
+        self._renew_if_crashed()
+        while True:
+            try:
+                self._attempt(message)
+                return
+            except Inapplicable:
+                assert recovering is not None
+                if recovering.status != "waiting":
+                    return
+                message = msgspec.structs.replace(message, attempt=message.attempt + 1)
+
+    def climb(self, body: Any = None, *, sender: str = "client:0") -> str:
+        """A message of durable mail, tried until it is "done", a "dead_letter", "moved" to another agent, or "asked":
+        then it waits for ``answer``. What its turns raise is in ``remedies``."""
+        if self._recovering is None:
+            raise UsageError("cannot climb: there is no ladder", hint="give AgentHarness a config=")
+        try:
+            self.send(body, sender=sender)
+        except _FAILED:
+            pass  # it is noted
+        return self.climb_on()
+
+    def climb_on(self) -> str:
+        """As ``climb``, of the message that has failed, or was answered."""
+        recovering = self._recovering
+        while self._member.shelf.message is not None and recovering is not None and recovering.status == "waiting":
+            try:
+                self.again()
+            except _FAILED:
+                continue  # it is noted
+        return "done" if recovering is None or self._member.shelf.message is None else recovering.status
+
+    @property
+    def remedies(self) -> list[Remedied]:
+        """What was decided after each failed attempt of the last message, with a ``config``."""
+        return [] if self._recovering is None else list(self._recovering.decided)
+
+    @property
+    def question(self) -> str:
+        """What a person is asked, "" if nobody is."""
+        return "" if self._recovering is None else self._recovering.question
+
+    def answer(self, text: str = "", *, yes: bool = True) -> None:
+        """What a person says to ``question``; ``again``, or ``climb_on``, is the attempt that gets it."""
+        if self._recovering is None:
+            raise UsageError("cannot answer: there is no ladder", hint="give AgentHarness a config=")
+        self._recovering.answer(text, yes=yes)
+
+    def _cost(self) -> float:
+        """Of all attempts at the message in hand."""
+        priced = (
+            (one, self._prices.cost(one.model, one.tokens_in, one.tokens_out)) for one in self.spent[self._before :]
+        )
+        return sum((price or 0.0) if one.cost is None else one.cost for one, price in priced)
+
+    def _renew_if_crashed(self) -> None:
+        shelf, member, recovering = self._member.shelf, self._member, self._recovering
+        escalates = recovering is not None and bool(recovering.decided) and recovering.decided[-1].escalates
+        if shelf.has_crashed or escalates:
             ended = shelf.ended
             member.renew()
             self._run(member.agent.on_start, None)
             shelf.ended, shelf.has_crashed = ended, False
-        self._finish(lambda: member.turn_again(message))
+
+    def _attempt(self, message: Message) -> None:
+        recovering = self._recovering
+        remedy = None
+        if recovering is not None:
+            recovering.begin(message)
+            remedy = recovering.remedy()
+        try:
+            self._finish(lambda: self._member.turn_again(message, remedy))
+        except BaseException as error:  # as a host: whatever ends it is a failure of the attempt
+            if recovering is not None:
+                recovering.failed(error, self._cost())
+            raise
         self._tell_downs()
 
     def die_in(self, tool: str) -> None:
@@ -192,3 +307,10 @@ class AgentHarness:
             return await value if inspect.isawaitable(value) else value
 
         return self._runner.run(main())
+
+
+def _recovering(path: str, config: Mapping[str, Any]) -> Recovering:
+    """Imported where it is wanted: it knows the config and the journal."""
+    from agenthost.testing.recovering import Recovering
+
+    return Recovering(path, config)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agenthost.agent.asking import Asked
 from agenthost.agent.bell import Bell
 from agenthost.agent.blocking import finish
-from agenthost.agent.context import AsyncContext, Context, Outcome, Tell
+from agenthost.agent.context import AsyncContext, Context, Outcome, Purse, Tell
 from agenthost.agent.durable import check_in_hand
 from agenthost.agent.kin import Births, Kin, Names
 from agenthost.agent.later import Post, Wish
@@ -242,6 +242,9 @@ class Desk:
         check_in_hand(not context.is_over)
         return self._kin.shelf.log.telling
 
+    def purse(self, context: Any) -> Purse:
+        return self._kin.shelf
+
     def keep_checkpoint(self, context: Any, name: str) -> None:
         self._kin.shelf.keep_checkpoint(name, in_turn=not context.is_over)
 
@@ -280,6 +283,9 @@ class AsyncDesk:
     def account(self, context: Any) -> Telling:
         check_in_hand(not context.is_over)
         return self._kin.shelf.log.telling
+
+    def purse(self, context: Any) -> Purse:
+        return self._kin.shelf
 
     def keep_checkpoint(self, context: Any, name: str) -> None:
         self._kin.shelf.keep_checkpoint(name, in_turn=not context.is_over)

@@ -27,9 +27,9 @@ class SessionLog:
     backlog_bytes = 0
     in_hand: mail.Mail | None = None
     on_unsaid: Callable[[], None] | None = None
-    preface: Callable[[], bytes] = bytes
 
     def __init__(self) -> None:
+        self.prefaces: list[Callable[[], bytes]] = []
         self.entries: list[Entry] = []
         self.telling = Telling(self)  # type: ignore[arg-type]  # as much of a Durable as it needs
 

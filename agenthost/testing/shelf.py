@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from agenthost.agent.agent import Agent, Message
 from agenthost.agent.attempt import Attempt
+from agenthost.agent.blame import Inapplicable
 from agenthost.agent.durable import Durable, check_name
 from agenthost.agent.stored_state import EMPTY, opened, packed_state, version_of
 from agenthost.agent.tool_calls import ToolCalls
@@ -16,10 +18,22 @@ from agenthost.errors import AgenthostError, TurnInterrupted, UnknownName, Usage
 from agenthost.protocol.mail import Called
 from agenthost.testing.session_log import SessionLog
 
+MOST_BACK = 32
+"""As many turns as a ladder may go back."""
+
 
 class Killed(BaseException):
     """Raised in a handler, or by an answer of the test: the process ends here, as by SIGKILL. Nothing of the turn
     stays but the calls that it has made."""
+
+
+class Spend(NamedTuple):
+    """One ``ctx.spend``."""
+
+    tokens_in: int
+    tokens_out: int
+    model: str
+    cost: float | None
 
 
 class Shelf(Durable):
@@ -30,6 +44,9 @@ class Shelf(Durable):
         self._kept = packed if packed is not None else EMPTY
         self._version = version or 0
         self._is_new = packed is None
+        self.usual_args = None
+        self._turns: deque[tuple[bytes, int]] = deque(maxlen=MOST_BACK + 1)
+        """The states after the last turns that have changed it, the present one first."""
         self.checkpoint = ""
         self.checkpoints: dict[str, tuple[bytes, int]] = {}
         self.message: Message | None = None
@@ -39,6 +56,7 @@ class Shelf(Durable):
         self.has_crashed = False
         self._calls: list[Called] = []
         self.log = SessionLog()
+        self.spent: list[Spend] = []
         self.dies_in = ""
         """The tool in whose next call the process ends."""
 
@@ -56,8 +74,12 @@ class Shelf(Durable):
 
     def commit(self) -> None:
         there = self.agent.__dict__ if self.agent is not None else {}
+        self._unvary()
         if "state" in there:
-            self._keep(packed_state(there["state"]))
+            packed = packed_state(there["state"])
+            if packed != self._kept or not self._turns:
+                self._turns.appendleft((packed, version_of(self.agent)))
+            self._keep(packed)
         if self.checkpoint:
             self.checkpoints[self.checkpoint] = self._kept, self._version
             self.checkpoint = ""
@@ -68,13 +90,13 @@ class Shelf(Durable):
 
     def failed(self, error: BaseException) -> None:
         self.checkpoint = ""
+        self._unvary()
         self.log.end_turn(well=False)
         if self.agent is not None:
             self.agent.__dict__.pop("state", None)
-        self.ended = (
-            str(error) if isinstance(error, AgenthostError) else f"{type(error).__name__}: {error}".rstrip(": ")
-        )
-        self.has_crashed = not isinstance(error, AgenthostError | TurnInterrupted)
+        survives = isinstance(error, AgenthostError | TurnInterrupted | Inapplicable)
+        self.ended = str(error) if survives else f"{type(error).__name__}: {error}".rstrip(": ")
+        self.has_crashed = not survives
 
     # ---- mail
 
@@ -101,7 +123,17 @@ class Shelf(Durable):
                 self._calls[place] = msgspec.structs.replace(one, outcome=outcome)
                 return
 
+    # ---- what was used
+
+    def spend(self, tokens_in: int, tokens_out: int, model: str, cost: float | None) -> None:
+        self.spent.append(Spend(tokens_in, tokens_out, model, cost))
+
     # ---- points to go back to
+
+    async def state_before(self, until: Any, turns: int) -> tuple[bytes, int]:
+        if turns >= len(self._turns):
+            raise UnknownName(f"cannot go back {turns} turns: the states after {len(self._turns)} are kept")
+        return self._turns[turns]
 
     def roll_back(self, name: str, *, in_turn: bool) -> None:
         check_name(name)

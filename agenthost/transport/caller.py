@@ -25,6 +25,8 @@ MAX_LINKS = 256
 """Each costs two descriptors, of which there often are 1,024. Beyond this number the link that was used longest ago and
 has nothing open is closed; while all have, further look-ups wait."""
 
+EARLY_CREDIT = 1
+"""Messages that may be sent before the callee has said Accepted."""
 _FOR_EVER_S = 1e9
 """A deadline that is so far away, also ``math.inf``, is none; an integer of MessagePack has 64 bits."""
 
@@ -169,7 +171,8 @@ class Caller:
 
     # ---- what arrives
 
-    def found(self, message: control.Found) -> None:
+    def found(self, message: control.Found, now: float | None = None) -> None:
+        """``now``: what waits first may follow Hello at once."""
         link = self._lookups.pop(message.id, None)
         if link is None:
             return  # a repetition
@@ -177,6 +180,10 @@ class Caller:
         link.state = GREETING
         self.out.append(Open(link, message.address))
         self.out.append(Send(link, [encode(data.Hello(ticket=message.ticket, caller=self.me, inc=self.inc))]))
+        if now is not None:
+            link.credit = EARLY_CREDIT
+            self._send_waiting(link, now)
+            link.credit = 0
 
     def refused(self, message: control.Refused) -> None:
         link = self._lookups.pop(message.id, None)
@@ -207,7 +214,8 @@ class Caller:
         ``all_told``: its last word was heard, so that is whatever has no outcome. Without it, what was sent and not
         answered may have been begun, and fails."""
         path, inc = link.path, link.inc
-        again = [call for call in link.open.values() if call.outcome is None] if all_told else []
+        unread = link.state is GREETING  # it would have said Accepted first
+        again = [call for call in link.open.values() if call.outcome is None] if all_told or unread else []
         again += [call for call in link.waiting if call.outcome is None]
         for call in again:
             link.open.pop(call.id, None)
@@ -248,7 +256,7 @@ class Caller:
         elif kind is data.Accepted:
             if link.state is GREETING:
                 link.state = OPEN
-                link.credit = message.credit  # type: ignore[union-attr]
+                link.credit = message.credit - len(link.open)  # type: ignore[union-attr]
                 self._close_if_held_up(link)
         elif kind is data.Asleep:
             if link.state is not ENDED:

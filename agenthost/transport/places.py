@@ -167,6 +167,15 @@ def running_hosts(uid: int | None = None, environ: Mapping[str, str] | None = No
     return sorted(found.values())
 
 
+def hosts_with_state(uid: int | None = None, environ: Mapping[str, str] | None = None) -> list[str]:
+    """Names of the hosts of ``uid`` that have a journal, running or not."""
+    root = state_root(os.getuid() if uid is None else uid, os.environ if environ is None else environ)
+    try:
+        return sorted(entry.name for entry in os.scandir(root) if (root / entry.name / "journal.db").is_file())
+    except OSError:
+        return []
+
+
 def find_endpoint(
     socket: str | None = None,
     host: str | None = None,

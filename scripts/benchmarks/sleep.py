@@ -18,7 +18,6 @@ from typing import Any
 
 from own_host import OwnHost
 
-from agenthost import Agent, Context, Message
 from agenthost.client import Client
 from agenthost.journal import ops
 from agenthost.journal.sqlite.store import SqliteStore
@@ -27,21 +26,10 @@ from benchmarks.proc import memory_kb
 from benchmarks.raw import RawZygote, weight_of
 
 PATIENCE_S, LIVE, AT_ONCE, BATCH = 120.0, 100, 50, 1000
+AGENTS = Path(__file__).with_name("sleepy_agents.py")
+"""Beside this file: what that imports would be copied at each fork."""
 _STATE = b"\x82\xa1n\x00\xa4text\xda\x01\xf0" + b"x" * 496
 """{"n": 0, "text": 496 bytes}."""
-
-
-class Chat(Agent):
-    """Its state is read and changed by every turn."""
-
-    def handle(self, message: Message, ctx: Context) -> int:
-        self.state["n"] = int(self.state["n"]) + 1
-        return int(self.state["n"])
-
-
-class Waker(Agent):
-    def handle(self, message: Message, ctx: Context) -> int:
-        return len(ctx.gather([(path, None) for path in message.body], timeout=PATIENCE_S))
 
 
 def measure(folder: Path, *, quick: bool) -> Iterator[Figure]:
@@ -147,8 +135,8 @@ def _path(number: int) -> str:
 
 
 def _config() -> dict[str, Any]:
-    chats = {"name": "chats", "live": LIVE, "pool": {"agent": f"{__file__}:Chat"}}
-    waker = {"name": "waker", "agent": f"{__file__}:Waker"}
+    chats = {"name": "chats", "live": LIVE, "pool": {"agent": f"{AGENTS}:Chat"}}
+    waker = {"name": "waker", "agent": f"{AGENTS}:Waker"}
     return {"agenthost": 1, "name": "sleep", "tree": {"children": [chats, waker]}}
 
 

@@ -79,6 +79,7 @@ def test_the_same_crash_over_other_data_has_one_fingerprint() -> None:
         (Refuse("no"), "refused", ""),
         (ProtocolError("no"), "unreadable", ""),
         (TurnInterrupted("by uid 0"), "interrupted", ""),
+        (TurnInterrupted("its turn took longer than 5 s", kind="turn_timeout"), "turn_timeout", ""),
         (TimedOut("no reply"), "error", "timed_out"),
         (TurnFailed("no"), "error", "turn_failed"),
         (AnswerRejected("no"), "rejected", "AnswerRejected"),

@@ -206,3 +206,17 @@ def test_an_older_door_does_not_take_the_place_of_a_newer_one(journal: Journal) 
     assert journal.durable.waits and kept.recv(1) == b""
     kept.close()
     end.close()
+
+
+def test_a_state_that_was_asked_for_early_is_not_asked_for_again(journal: Journal) -> None:
+    journal.give_door()
+    journal.durable.preload()
+    journal.durable.preload()
+    journal.durable.open().hear_birth()
+    journal.durable.open().adopt()
+    journal.answer = lambda message: (
+        mail.State(message.id, b"\x81\xa1n\x05") if isinstance(message, mail.Load) else None
+    )
+    journal.serve()
+    assert journal.agent.state == {"n": 5}
+    assert [type(one) for one in journal.heard] == [mail.Load]

@@ -124,9 +124,10 @@ def test_one_that_strikes_is_answered_at_the_end_of_its_turn(stage: Stage) -> No
     assert one is not None and one.context is turn
     stage.sentry.struck(one)
     assert stage.sentry.to_strike() is None, "it strikes once"
-    assert stage.sentry.why_struck() == "the test"
+    struck = stage.sentry.struck_by()
+    assert struck is not None and struck.why == "the test"
     stage.sentry.end()
     [answer] = stage.said()
     assert answer.in_turn and not answer.by_itself
     stage.sentry.begin(Turn())
-    assert stage.sentry.why_struck() == ""
+    assert stage.sentry.struck_by() is None

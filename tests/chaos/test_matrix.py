@@ -51,7 +51,7 @@ def parent(name: str) -> dict[str, Any]:
         "name": "it",
         "agent": f"{agents.__file__}:Parent",
         "args": {"program": name},
-        "turn": {"progress": "1s"},
+        "turn": {"silence": "1s"},
         "backoff": "none",
         "start_timeout": "60s",
         **rights(name),

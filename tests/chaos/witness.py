@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.host.running import MARK, Running
+from tests.host.running import MARK, PATIENCE_S, Running
+from tests.own_processes import own_pids
+from tests.waiting import wait_until
 
 Id = tuple[int, int]
 """pid and start time in clock ticks: a pid alone names nobody."""
@@ -69,7 +71,12 @@ class Witness:
         return [one for one in self.look().values() if not one.is_zombie]
 
     def left(self) -> list[str]:
-        return [str(one) for one in self.look().values()]
+        """Who lives now. ``AssertionError`` for a zombie that nobody reaps: one whose parent has just been ended is
+        there until whoever got it has had a turn on the CPU."""
+        if living := [str(one) for one in self.look().values() if not one.is_zombie]:
+            return living
+        wait_until(lambda: not self.look(), PATIENCE_S, "its zombies are reaped")
+        return []
 
     def _belongs(self, pid: int) -> str:
         by = []
@@ -88,10 +95,7 @@ class Witness:
 
 
 def _everybody(belongs: Callable[[int], str]) -> Iterator[tuple[Id, Seen]]:
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        pid = int(name)
+    for pid in own_pids():
         head, _, tail = _read(pid, "stat").decode(errors="replace").rpartition(")")
         if not tail:
             continue

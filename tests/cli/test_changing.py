@@ -5,28 +5,32 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from tests.cli.typing_user import COMMAND, agenthost
 from tests.host.conftest import Start
 from tests.host.running import Running, tree
+from tests.host.sharing import put_back
 from tests.waiting import wait_until
 
 STUBBORN = ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"]
 
 
 @pytest.fixture
-def host(start: Start, agents: str) -> Running:
-    return start(
+def host(share: Start, agents: str) -> Iterator[Running]:
+    host = share(
         tree(
             {"name": "echo", "agent": f"{agents}:Echo"},
-            {"name": "crew", "children": [
-                {"name": "one", "agent": f"{agents}:Echo"},
-                {"name": "two", "agent": f"{agents}:Echo"},
+            {"name": "crew", "intensity": 1000, "children": [
+                {"name": "one", "agent": f"{agents}:Echo", "backoff": "none"},
+                {"name": "two", "agent": f"{agents}:Echo", "backoff": "none"},
             ]},
         )
     )  # fmt: skip
+    yield host
+    put_back(host)
 
 
 def test_stop_waits_until_nothing_is_left_and_says_how_far_it_had_to_go(host: Running) -> None:
@@ -100,7 +104,8 @@ def test_an_interrupted_command_ends_with_130_and_the_stop_goes_on(start: Start)
     host.wait_state("/stubborn", "down")
 
 
-def test_the_root_stopped_is_the_host_ended(host: Running) -> None:
+def test_the_root_stopped_is_the_host_ended(start: Start, agents: str) -> None:
+    host = start(tree({"name": "echo", "agent": f"{agents}:Echo"}))
     done = agenthost("stop", "/")
     assert done.status == 0
     assert host.wait_end() == 0

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 
 import pytest
 
 from tests.cli.typing_user import agenthost, screen
 from tests.host.conftest import Start
 from tests.host.running import Running, is_alive, tree
+from tests.host.sharing import put_back
 
 LONG = "an-agent-with-a-name-that-somebody-thought-about"
 
 
 @pytest.fixture
-def host(start: Start, agents: str) -> Running:
-    return start(
+def host(share: Start, agents: str) -> Iterator[Running]:
+    host = share(
         tree(
             {"name": "echo", "agent": f"{agents}:Echo"},
             {"name": "crew", "strategy": "rest_for_one", "children": [
@@ -25,6 +27,8 @@ def host(start: Start, agents: str) -> Running:
             ]},
         )
     )  # fmt: skip
+    yield host
+    put_back(host)
 
 
 def test_status_shows_the_tree_and_its_exit_status_says_whether_all_is_well(host: Running) -> None:

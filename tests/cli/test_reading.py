@@ -56,7 +56,13 @@ def following(*words: str, ends: bool = False) -> Iterator[Callable[[], str]]:
         os.close(read)
 
 
-def test_what_agents_print_cannot_act_on_the_terminal_and_is_whole_as_data(host: Running) -> None:
+@pytest.fixture
+def two(share: Start, agents: str) -> Running:
+    """Nothing of it ends by itself."""
+    return share(tree({"name": "talker", "agent": f"{agents}:Talker"}, {"name": "echo", "agent": f"{agents}:Echo"}))
+
+
+def test_what_agents_print_cannot_act_on_the_terminal_and_is_whole_as_data(two: Running) -> None:
     agenthost("call", "talker", json.dumps(NASTY))
     wait_until(lambda: "bad" in agenthost("logs", "talker").out, 60, "it is in the log")
     shown = agenthost("logs", "talker").out
@@ -79,7 +85,7 @@ def test_logs_tell_stderr_apart_and_can_be_cut_and_searched(host: Running) -> No
     assert agenthost("logs", "once", "--since", "1ms").out == ""
 
 
-def test_one_who_never_printed_is_silent_and_one_who_is_not_there_is_an_error(host: Running) -> None:
+def test_one_who_never_printed_is_silent_and_one_who_is_not_there_is_an_error(two: Running) -> None:
     done = agenthost("logs", "echo")
     assert (done.status, done.out, done.err) == (0, "", "agenthost: nothing was printed by echo\n")
     done = agenthost("logs", "tlaker")
@@ -94,7 +100,7 @@ def test_logs_are_read_without_a_host_too(host: Running) -> None:
     assert agenthost("logs", "talker").status == 4
 
 
-def test_following_logs_goes_on_over_a_restart(host: Running) -> None:
+def test_following_logs_goes_on_over_a_restart(two: Running) -> None:
     with following("logs", "-f", "talker") as printed:
         agenthost("call", "talker", '"before\\n"')
         wait_until(lambda: "before" in printed(), 60, "the first line")
@@ -141,7 +147,7 @@ def test_following_events_ends_with_the_host(host: Running) -> None:
     assert host.wait_end() == 0
 
 
-def test_the_reader_of_a_pipe_may_leave(host: Running) -> None:
+def test_the_reader_of_a_pipe_may_leave(two: Running) -> None:
     for words in (["events"], ["logs"], ["status"]):
         command = " ".join([*COMMAND, *words]) + " | head -1 >/dev/null; echo ${PIPESTATUS[0]}"
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.cli.typing_user import agenthost, screen
 from tests.host.conftest import Start
 from tests.host.running import Running, tree
+from tests.host.sharing import put_back
 
 
 @pytest.fixture
-def host(start: Start, agents: str) -> Running:
-    return start(
+def host(share: Start, agents: str) -> Iterator[Running]:
+    host = share(
         tree(
             {"name": "echo", "agent": f"{agents}:Echo"},
             {"name": "crasher", "agent": f"{agents}:Crasher"},
-            {"name": "sleeper", "agent": f"{agents}:Sleeper"},
             {"name": "shell", "command": ["sleep", "1000"]},
         )
     )
+    yield host
+    put_back(host)
 
 
 def test_a_reply_is_text_as_it_is_or_json(host: Running) -> None:
@@ -67,7 +71,6 @@ def test_an_error_of_an_agent_is_one_line_that_cannot_act(host: Running) -> None
         (["call", "/"], 2, "/ is a supervisor and takes no messages"),
         (["call", "shell"], 2, "/shell is a program and takes no messages"),
         (["call", "echo", "{"], 2, "cannot read the message as JSON"),
-        (["call", "sleeper", "1", "--timeout", "200ms"], 124, "cannot get an answer from /sleeper"),
     ],
 )
 def test_what_cannot_be_called_says_why(host: Running, words: list[str], status: int, error: str) -> None:
@@ -106,7 +109,10 @@ def test_what_is_stopped_is_not_running(host: Running) -> None:
     assert done.status == 3 and "/echo is down" in done.err
 
 
-def test_send_waits_for_the_mailbox_not_for_the_turn(host: Running) -> None:
+def test_send_waits_for_the_mailbox_not_for_the_turn_and_call_for_so_long(start: Start, agents: str) -> None:
+    host = start(tree({"name": "sleeper", "agent": f"{agents}:Sleeper"}))
     done = agenthost("send", "sleeper", "1")
     assert (done.status, done.out) == (0, "")
     host.wait(lambda: "busy" in host.row("/sleeper")["flags"], "it has taken the message")
+    done = agenthost("call", "sleeper", "1", "--timeout", "200ms")
+    assert done.status == 124 and done.err.startswith("agenthost: cannot get an answer from /sleeper")

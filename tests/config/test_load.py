@@ -102,7 +102,15 @@ def test_every_key_of_an_agent_arrives(tmp_path: Path) -> None:
         (str(tmp_path),),
         Limits(processes=3),
         120.0,
+        progress_s=120.0,
     )
+
+
+def test_who_gets_on_slowly_may_still_be_silent_for_no_longer_than_is_said(tmp_path: Path) -> None:
+    birth = agent(tmp_path, "{name: p, agent: 'm:C', turn: {progress: 30m, silence: 20s, timeout: 2h}}")
+    assert isinstance(birth, AgentBirth)
+    assert (birth.progress_s, birth.silence_s, birth.turn_s) == (1800.0, 20.0, 7200.0)
+    assert agent(tmp_path, "{name: p, agent: 'm:C'}").progress_s is None
 
 
 def test_a_command_that_speaks_lines_is_born_as_the_command_agent(tmp_path: Path) -> None:

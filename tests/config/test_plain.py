@@ -74,6 +74,7 @@ def test_what_is_said_is_taken_and_what_is_not_is_as_usual() -> None:
             (FOLDER,),
             Limits(2**30, 0.5, 7),
             60.0,
+            progress_s=60.0,
             group="readers",
             may=May(("x",), 1, 1),
         ),

@@ -101,7 +101,7 @@ _MOSTLY: dict[str, st.SearchStrategy[Any]] = {
     "cwd": st.just("sub"),
     "args": st.dictionaries(_ODD, _VALUE, max_size=2),
     "protocol": st.sampled_from(["none", "lines"]),
-    "turn": st.fixed_dictionaries({}, optional={"progress": _duration(False)}),
+    "turn": st.fixed_dictionaries({}, optional={"progress": _duration(False), "silence": _duration(False)}),
     "group": st.sampled_from(["readers", "a.b-c_1"]),
     "may": st.fixed_dictionaries(
         {},

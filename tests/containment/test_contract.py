@@ -279,7 +279,7 @@ def test_the_last_death_is_told_once(nursery: Nursery) -> None:
         await asyncio.sleep(0)
         assert told == []
         cell.kill()
-        await asyncio.wait_for(emptied.wait(), 10)
+        await asyncio.wait_for(emptied.wait(), 60)
         await asyncio.sleep(0)
 
     asyncio.run(main())
@@ -294,7 +294,7 @@ def test_an_empty_cell_is_told_at_once(nursery: Nursery) -> None:
         emptied = asyncio.Event()
         cell.watch_empty(emptied.set)
         assert not emptied.is_set()
-        await asyncio.wait_for(emptied.wait(), 10)
+        await asyncio.wait_for(emptied.wait(), 60)
 
     asyncio.run(main())
 
@@ -347,7 +347,7 @@ def test_a_cell_in_a_cell_is_killed_with_it_and_keeps_it_from_being_empty(nurser
         emptied = asyncio.Event()
         outer.watch_empty(emptied.set)
         outer.kill()
-        await asyncio.wait_for(emptied.wait(), 10)
+        await asyncio.wait_for(emptied.wait(), 60)
 
     asyncio.run(main())
     wait_until(birth.none_left)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -142,9 +141,7 @@ def test_the_walk_finds_the_same_with_and_without_the_kernels_lists_of_children(
     birth.wait_said(2)
     assert len(cell.members()) == 2
     assert birth.pid in procfs.children(os.getpid())
-    start = time.monotonic()
     wait_until(lambda: ended(cell, birth))
-    assert time.monotonic() - start < 5
     wait_until(cell.is_empty)
     birth.forget()
     cell.close()

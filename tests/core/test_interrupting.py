@@ -88,7 +88,7 @@ def test_an_interruption_is_told_of_the_turn_that_took_too_long_and_of_no_other(
     world._carry_out = lambda effect: (effects.append(effect), carry_out(effect))  # type: ignore[method-assign,func-returns-value]
     world.tell(on.Overrun("/a", 1, 7, "too long"))
     [told] = [effect for effect in effects if isinstance(effect, do.Interrupt)]
-    assert (told.turn, told.why) == (7, "too long")
+    assert (told.turn, told.why, told.kind) == (7, "too long", "turn_timeout")
 
 
 def test_an_interruption_that_is_under_way_is_joined() -> None:

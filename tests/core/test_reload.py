@@ -86,7 +86,7 @@ def test_what_only_the_host_looks_at_is_adopted_by_the_process_that_runs() -> No
         if one.what != "nothing"
     ]
     assert (changed.path, changed.what) == ("/a", "live")
-    assert changed.why == "turn.progress 60.0 -> 5.0, group  -> crew"
+    assert changed.why == "turn.silence 60.0 -> 5.0, group  -> crew"
     assert reload(world, supervisor("root", worker("a", birth=after), worker("down", birth=after))) == ""
     assert world.births("/a") == 1 and world.adopted == ["/a"]
 

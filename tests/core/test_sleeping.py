@@ -146,6 +146,19 @@ def test_who_is_frozen_is_not_asked_and_who_was_asked_can_be_frozen() -> None:
     assert world.births("/a") == 2
 
 
+def test_who_has_said_that_it_sleeps_when_the_freeze_comes_is_thawed_and_sleeps() -> None:
+    world = one()
+    world.mute.add("/a")
+    world.idle("/a", 60.0)
+    world.command("freeze", "/a")
+    world.falls_asleep("/a")
+    assert not world.process("/a").frozen
+    world.end(world.process("/a"), NORMAL)
+    assert node(world, "/a").life == "asleep"
+    world.wake("/a")
+    assert world.births("/a") == 2 and not world.process("/a").frozen
+
+
 def test_the_clock_of_sleep_stands_still_while_it_is_frozen() -> None:
     world = one()
     world.idle("/a", 20.0)
@@ -465,6 +478,22 @@ def test_the_one_used_longest_ago_sleeps_for_the_next() -> None:
     for name, slept in (("d", "c"), ("e", "a"), ("f", "b")):
         assert world.wake(f"/chats/{name}").error is None  # type: ignore[union-attr]
         assert f"/chats/{slept}" not in world.running()
+
+
+def test_a_large_pool_keeps_some_room_ahead_while_somebody_is_idle() -> None:
+    world = chats(live=32)
+    for number in range(32):
+        assert world.wake(f"/chats/m{number}").error is None  # type: ignore[union-attr]
+    assert len(world.running()) == 32, "all have something to do"
+    for number in (5, 7, 9):
+        world.idle(f"/chats/m{number}", 0.25)
+    assert len(world.running()) == 30 and "/chats/m9" in world.running()
+    assert not world.state.crowded, "nothing is looked at any more"
+    assert world.wake("/chats/x").error is None  # type: ignore[union-attr]
+    assert len(world.running()) == 30 and "/chats/m9" not in world.running(), "another goes, and nobody has waited"
+    for number in range(2):
+        assert world.wake(f"/chats/y{number}").error is None  # type: ignore[union-attr]
+    assert len(world.running()) == 32 and world.wake("/chats/z") is None
 
 
 def test_while_all_have_something_to_do_the_next_one_waits_and_then_goes_in_order() -> None:

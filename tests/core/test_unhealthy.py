@@ -59,7 +59,7 @@ def test_term_and_kill_follow_and_the_reason_stays() -> None:
     world.tell(on.Due("term|1|/a"))
     assert world.kinds() == [do.Terminate]
     world.tell(on.Due("kill|1|/a"))
-    assert world.kinds() == [do.Kill]
+    assert world.kinds() == [do.Examine, do.Kill]
     world.tell(on.Exited("/a", 1, Reason("signal", 9)))
     assert world.reason_of_end() == SICK
 
@@ -67,7 +67,7 @@ def test_term_and_kill_follow_and_the_reason_stays() -> None:
 def test_who_is_not_asked_by_its_config_is_killed() -> None:
     world = World(brutal=True)
     world.tell(on.Fault("/a", 1, SICK))
-    assert world.kinds() == [do.Kill]
+    assert world.kinds() == [do.Examine, do.Kill]
     world.tell(on.Exited("/a", 1, Reason("signal", 9)))
     assert world.reason_of_end() == SICK
 
@@ -94,4 +94,4 @@ def test_an_operator_who_kills_it_meanwhile_is_the_reason() -> None:
 def test_other_faults_leave_nothing_to_ask() -> None:
     world = World()
     world.tell(on.Fault("/a", 1, Reason("silent", text="no beat")))
-    assert world.kinds() == [do.Kill]
+    assert world.kinds() == [do.Examine, do.Kill]

@@ -27,7 +27,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "tests").mkdir()
-        for name in ("__init__.py", "conftest.py", "leftovers.py", "reaper.py", "waiting.py"):
+        for name in ("__init__.py", "conftest.py", "leftovers.py", "places.py", "reaper.py", "waiting.py"):
             shutil.copy(ROOT / "tests" / name, folder / "tests")
         shutil.copy(ROOT / "pyproject.toml", folder)
 

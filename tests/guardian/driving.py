@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from tests.own_processes import own_pids
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -37,13 +38,6 @@ def stat(pid: int) -> list[str]:
         return []
 
 
-def open_to_all(folder: Path) -> None:
-    """So that another user gets to it: pytest's own folders are for one."""
-    for outer in (folder, *folder.parents):
-        if outer == folder or outer.name.startswith(("pytest-", "popen-")):
-            outer.chmod(0o755)
-
-
 def interpreter_for(uid: int) -> str | None:
     """A Python 3.11 that ``uid`` can really run: the virtual environment's may lie in root's home."""
     for candidate in (sys.executable, "/usr/bin/python3"):
@@ -57,7 +51,8 @@ def interpreter_for(uid: int) -> str | None:
 
 
 class Driven:
-    """A guardian and what it said and did. As a context it ends what a failed test would leave."""
+    """A guardian and what it said and did. As a context it ends what a failed test would leave. ``folder``: one that
+    ``uid`` can enter, so not one of pytest's, which every other pytest that begins closes to other users."""
 
     def __init__(
         self,
@@ -143,16 +138,14 @@ class Driven:
         """Guardian, init, host and all that they started and that is alive now."""
         mark = self.mark.encode()
         now = set()
-        for name in os.listdir("/proc"):
-            if not name.isdigit():
-                continue
+        for pid in own_pids():
             try:
-                marked = mark in Path(f"/proc/{name}/environ").read_bytes().split(b"\0")
+                marked = mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            fields = stat(int(name))
+            fields = stat(pid)
             if marked and fields:
-                now.add((int(name), fields[19]))
+                now.add((pid, fields[19]))
         self._seen |= now
         return now
 

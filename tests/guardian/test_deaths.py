@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.guardian.driving import NOBODY, PATIENCE_S, Driven, interpreter_for, open_to_all, stat
+from tests.guardian.driving import NOBODY, PATIENCE_S, Driven, interpreter_for, stat
 from tests.waiting import wait_until
 
 WALLS = pytest.mark.parametrize("walls", ["require", "never"])
+PATIENCE = pytest.mark.parametrize("walls", ["require", pytest.param("never", marks=pytest.mark.slow)])
+"""How often it tries again does not depend on walls, and takes seconds."""
 AWKWARD = 12
 """At least so many processes make a full family: guardian, init or not, host, and the crowd."""
 
@@ -28,10 +30,8 @@ def has_family_of(driven: Driven, size: int) -> bool:
 
 
 def start_crowd(folder: Path, walls: str, uid: int | None = None) -> Driven:
-    if uid is not None:
-        if interpreter_for(uid) is None:
-            pytest.skip("no Python 3.11 that an unprivileged user can run")
-        open_to_all(folder)
+    if uid is not None and interpreter_for(uid) is None:
+        pytest.skip("no Python 3.11 that an unprivileged user can run")
     return Driven(folder, "crowd", options=options(walls), uid=uid)
 
 
@@ -41,9 +41,9 @@ USERS = pytest.mark.parametrize("uid", [None, pytest.param(NOBODY, marks=pytest.
 @WALLS
 @USERS
 def test_a_host_killed_with_its_crowd_is_started_again_and_nothing_of_the_old_one_is_left(
-    tmp_path: Path, walls: str, uid: int | None
+    places: Path, walls: str, uid: int | None
 ) -> None:
-    with start_crowd(tmp_path, walls, uid) as driven:
+    with start_crowd(places, walls, uid) as driven:
         first = driven.wait_host()
         old = driven.family()
         assert len(old) >= AWKWARD
@@ -70,8 +70,8 @@ def test_many_that_fork_and_exit_all_the_time_do_not_outrun_it(tmp_path: Path, w
 
 @WALLS
 @USERS
-def test_a_planned_end_leaves_none_of_the_crowd(tmp_path: Path, walls: str, uid: int | None) -> None:
-    with start_crowd(tmp_path, walls, uid) as driven:
+def test_a_planned_end_leaves_none_of_the_crowd(places: Path, walls: str, uid: int | None) -> None:
+    with start_crowd(places, walls, uid) as driven:
         driven.wait_host()
         driven.family()
         driven.guardian.terminate()
@@ -81,8 +81,8 @@ def test_a_planned_end_leaves_none_of_the_crowd(tmp_path: Path, walls: str, uid:
 
 @WALLS
 @USERS
-def test_a_killed_guardian_leaves_none(tmp_path: Path, walls: str, uid: int | None) -> None:
-    with start_crowd(tmp_path, walls, uid) as driven:
+def test_a_killed_guardian_leaves_none(places: Path, walls: str, uid: int | None) -> None:
+    with start_crowd(places, walls, uid) as driven:
         driven.wait_host()
         assert len(driven.family()) >= AWKWARD
         driven.guardian.kill()
@@ -91,8 +91,8 @@ def test_a_killed_guardian_leaves_none(tmp_path: Path, walls: str, uid: int | No
 
 
 @USERS
-def test_guardian_and_host_killed_at_once_leave_none_in_a_namespace(tmp_path: Path, uid: int | None) -> None:
-    with start_crowd(tmp_path, "require", uid) as driven:
+def test_guardian_and_host_killed_at_once_leave_none_in_a_namespace(places: Path, uid: int | None) -> None:
+    with start_crowd(places, "require", uid) as driven:
         host = driven.wait_host()
         assert len(driven.family()) >= AWKWARD
         driven.guardian.send_signal(signal.SIGSTOP)
@@ -102,8 +102,8 @@ def test_guardian_and_host_killed_at_once_leave_none_in_a_namespace(tmp_path: Pa
         driven.wait_none_left()
 
 
-def test_a_killed_init_is_a_crash_of_the_host(tmp_path: Path) -> None:
-    with start_crowd(tmp_path, "require") as driven:
+def test_a_killed_init_is_a_crash_of_the_host(places: Path) -> None:
+    with start_crowd(places, "require") as driven:
         driven.wait_host()
         os.kill(driven.init(), signal.SIGKILL)
         driven.wait_host(2)
@@ -114,11 +114,11 @@ def test_a_killed_init_is_a_crash_of_the_host(tmp_path: Path) -> None:
 
 
 @WALLS
-def test_whoever_is_killed_whenever_nothing_is_left(tmp_path: Path, walls: str) -> None:
+def test_whoever_is_killed_whenever_nothing_is_left(places: Path, walls: str) -> None:
     """The family is caught at every size while it grows, and the victim is any of it."""
     chance = random.Random(f"{walls}")
     for size in (2, 2, 3, 3, 4, 5, 6, 8, 10, 11, 12):
-        with start_crowd(tmp_path, walls) as driven:
+        with start_crowd(places, walls) as driven:
             wait_until(partial(has_family_of, driven, size), PATIENCE_S, f"a family of {size}")
             victim, _ = chance.choice(sorted(driven.family()))
             try:
@@ -180,7 +180,7 @@ def guardians_clock() -> float:
     return time.monotonic()
 
 
-@WALLS
+@PATIENCE
 def test_a_host_that_crashes_again_and_again_is_given_up(tmp_path: Path, walls: str) -> None:
     with Driven(tmp_path, "crashing", options=options(walls)) as driven:
         assert driven.wait_end() == 1
@@ -191,7 +191,7 @@ def test_a_host_that_crashes_again_and_again_is_given_up(tmp_path: Path, walls: 
         )
 
 
-@WALLS
+@PATIENCE
 def test_a_signal_while_it_waits_to_start_again_stops(tmp_path: Path, walls: str) -> None:
     with Driven(tmp_path, "crashing", options=options(walls)) as driven:
         driven.wait_said("4 of 5")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.guardian.driving import NOBODY, PATIENCE_S, ROOT, Driven, interpreter_for, open_to_all, stat
+from tests.guardian.driving import NOBODY, PATIENCE_S, ROOT, Driven, interpreter_for, stat
 from tests.waiting import wait_until
 
 WALLS = pytest.mark.parametrize("walls", ["require", "never"])
@@ -275,11 +275,10 @@ def test_wrong_arguments_end_with_status_2(words: list[str]) -> None:
 
 @pytest.mark.root
 @pytest.mark.parametrize("walls", ["auto", "never"])
-def test_an_unprivileged_user_gets_a_guardian_too(tmp_path: Path, walls: str) -> None:
+def test_an_unprivileged_user_gets_a_guardian_too(places: Path, walls: str) -> None:
     if interpreter_for(NOBODY) is None:
         pytest.skip("no Python 3.11 that an unprivileged user can run")
-    open_to_all(tmp_path)
-    with Driven(tmp_path, "looking", options=options(walls), uid=NOBODY) as driven:
+    with Driven(places, "looking", options=options(walls), uid=NOBODY) as driven:
         facts = looked(driven)
         driven.wait_none_left()
     assert facts["uid"] == NOBODY

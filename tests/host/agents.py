@@ -59,6 +59,12 @@ class Doer(Agent):
         time.sleep(body["s"])
         return "awake"
 
+    def nap_until(self, body: Any, ctx: Any) -> Any:
+        """The same, until there is a file."""
+        while not Path(body["file"]).exists():
+            time.sleep(0.005)
+        return "awake"
+
     def nap_and_note(self, body: Any, ctx: Any) -> Any:
         """A file when it begins, and one when it has ended."""
         Path(f"{body['file']}.began").touch()

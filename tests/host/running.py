@@ -29,6 +29,7 @@ from agenthost.errors import AgenthostError
 from agenthost.transport.places import Places
 from tests.guardian.driving import interpreter_for
 from tests.host.user_client import UserClient
+from tests.own_processes import own_pids
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,10 +86,12 @@ class Running:
         self.config.write_text(json.dumps({"agenthost": 1, "name": name, **host_keys, "tree": config_tree}))
         self.process: subprocess.Popen[bytes] | None = None
         self._client: Client | UserClient | None = None
+        self._first_event = 1
 
     # ---- life
 
     def start(self) -> Running:
+        self._first_event = 1
         command = [*self.wrapper, self.python, "-m", "agenthost.cli", "run", str(self.config)]
         who = None if self.wrapper else self.uid
         with open(self.output_file, "ab") as output:
@@ -188,7 +191,8 @@ class Running:
             return {}
         try:
             with self.new_client() as client:
-                found: dict[str, Any] = client.request("status", {"paths": ["/"]}, timeout=5)["host"]
+                nobody = {"paths": ["/.host"]}  # of thousands of agents the rows would take the host a while
+                found: dict[str, Any] = client.request("status", nobody, timeout=5)["host"]
                 return found
         except AgenthostError:
             return {}
@@ -246,8 +250,13 @@ class Running:
             raise AssertionError(f"{error}\n--- the host has printed:\n{self.output()[-6000:]}") from None
 
     def events(self, name: str = "", path: str = "") -> list[Record]:
-        found = self.ask("events", **{"from": 1})
+        found = self.ask("events", **{"from": self._first_event})
         return [one for one in found if one["name"].startswith(name) and one["path"].startswith(path)]
+
+    def forget_events(self) -> None:
+        """From here on it counts from the next record on."""
+        found = self.ask("events", **{"from": self._first_event})
+        self._first_event = found[-1]["offset"] + 1 if found else self._first_event
 
     def wait_event(self, name: str, path: str = "", count: int = 1) -> Record:
         found = self.wait(
@@ -283,12 +292,11 @@ class Running:
         return marked(f"{MARK}={self.mark}")
 
     def cgroups(self) -> list[str]:
-        """Folders of this host in any hierarchy."""
+        """Folders of this host in any hierarchy. Into those of other hosts it does not look: they may be thousands."""
         found = []
         for place, names, _ in os.walk("/sys/fs/cgroup"):
-            here = [name for name in names if name.startswith(f"agenthost-{self.name}.")]
-            found += [f"{place}/{name}" for name in here]
-            names[:] = [name for name in names if name not in here]
+            found += [f"{place}/{name}" for name in names if name.startswith(f"agenthost-{self.name}.")]
+            names[:] = [name for name in names if not name.startswith("agenthost-")]
         return found
 
     def assert_nothing_left(self, seconds: float = PATIENCE_S) -> None:
@@ -302,7 +310,13 @@ def running(
     folder: Path, config_tree: dict[str, Any], *, ready_s: float = PATIENCE_S, **keys: Any
 ) -> Iterator[Running]:
     """A host that is ready. If it still runs at the end of the test it must end as planned, and leave nothing."""
-    one = Running(folder, config_tree, **keys)
+    with ready(Running(folder, config_tree, **keys), ready_s) as one:
+        yield one
+
+
+@contextmanager
+def ready(one: Running, ready_s: float = PATIENCE_S) -> Iterator[Running]:
+    """The same, of one that was not started yet."""
     try:
         yield one.start().wait_ready(ready_s)
         if one.process is not None and one.process.poll() is None:
@@ -335,12 +349,10 @@ def marked(entry: str) -> dict[int, str]:
     """Living processes whose environment has ``entry``; zombies have none to show."""
     found = {}
     wanted = entry.encode()
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
+    for pid in own_pids():
         try:
-            if wanted in Path("/proc", name, "environ").read_bytes().split(b"\0"):
-                found[int(name)] = Path("/proc", name, "comm").read_text().strip()
+            if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                found[pid] = Path(f"/proc/{pid}/comm").read_text().strip()
         except OSError:
             continue
     return found
@@ -364,6 +376,7 @@ def _try_remove(cgroup: str) -> bool:
 
 
 def is_alive(pid: int) -> bool:
+    """By its number alone: the kernel gives numbers in turn, so that of a young process is not given again soon."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:

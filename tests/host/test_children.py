@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from agenthost.containment import tiers
 from agenthost.host.children import OPEN_BEGINS
 from tests.host.conftest import Start
 from tests.host.running import AGENTS, PATIENCE_S, Running, is_alive, kill, tree
+from tests.host.sharing import put_back
 from tests.waiting import wait_until
 
 OWNERS = Path(__file__).with_name("owners.py")
@@ -45,11 +47,18 @@ def error(answer: Any) -> str:
     return str(answer["error"])
 
 
+@pytest.fixture
+def host(share: Start) -> Iterator[Running]:
+    """/boss, and /other. What a test leaves below /boss ends with it; then /boss is there again."""
+    host = share(tree(owner(backoff="none"), {"name": "other", **echo()}, intensity=1000))
+    yield host
+    put_back(host)
+
+
 # ---- starting and ending
 
 
-def test_a_child_stands_below_its_owner_answers_everybody_and_is_ended_from_both_sides(start: Start) -> None:
-    host: Running = start(tree(owner()))
+def test_a_child_stands_below_its_owner_answers_everybody_and_is_ended_from_both_sides(host: Running) -> None:
     found = begin(host, "/boss", "sub", echo())
     rows = host.rows()
     assert found == {"path": "/boss/sub", "incarnation": rows["/boss/sub"]["incarnation"]}
@@ -65,8 +74,7 @@ def test_a_child_stands_below_its_owner_answers_everybody_and_is_ended_from_both
     assert "/boss/sub" not in host.rows()
 
 
-def test_whatever_its_restart_type_a_child_that_its_owner_ends_is_gone(start: Start) -> None:
-    host: Running = start(tree(owner()))
+def test_whatever_its_restart_type_a_child_that_its_owner_ends_is_gone(host: Running) -> None:
     for how in ("stop", "kill"):
         for restart in ("permanent", "transient", "temporary"):
             begin(host, "/boss", "sub", echo(restart=restart))
@@ -77,8 +85,7 @@ def test_whatever_its_restart_type_a_child_that_its_owner_ends_is_gone(start: St
     assert last["fields"]["reason"] == "killed: by /boss"
 
 
-def test_a_permanent_child_is_restarted_and_its_owner_stays(start: Start) -> None:
-    host: Running = start(tree(owner()))
+def test_a_permanent_child_is_restarted_and_its_owner_stays(host: Running) -> None:
     begin(host, "/boss", "sub", echo(restart="permanent"))
     before, boss = host.pid("/boss/sub"), host.pid("/boss")
     kill(before)
@@ -95,16 +102,14 @@ def test_what_a_child_does_not_say_it_has_from_its_owner(start: Start, tmp_path:
     assert host.call("/boss/sub", asked) == {"cwd": str(tmp_path), "env": {"A": "1", "B": "3"}, "args": args}
 
 
-def test_code_that_is_sent_becomes_an_agent(start: Start) -> None:
-    host: Running = start(tree(owner()))
+def test_code_that_is_sent_becomes_an_agent(host: Running) -> None:
     assert host.call("/boss", {"do": "begin_code", "name": "grown"})["path"] == "/boss/grown"
     assert host.call("/boss/grown", "hi") == ["hi", "/boss/grown"]
     said = host.call("/boss", {"do": "begin_code", "name": "other", "spec": {"command": ["x"]}})
     assert error(said) == "spec: cannot have 'command' beside code that is sent; keep one of them"
 
 
-def test_a_program_and_a_supervisor_can_be_children_too(start: Start) -> None:
-    host: Running = start(tree(owner()))
+def test_a_program_and_a_supervisor_can_be_children_too(host: Running) -> None:
     assert begin(host, "/boss", "tool", {"command": ["sleep", "1000"]})["incarnation"]
     crew = {"strategy": "one_for_all", "children": [{"name": "a", **echo()}, {"name": "b", **echo()}]}
     assert begin(host, "/boss", "crew", crew) == {"path": "/boss/crew", "incarnation": ""}
@@ -116,24 +121,21 @@ def test_a_program_and_a_supervisor_can_be_children_too(start: Start) -> None:
     assert [path for path in host.rows() if path.startswith("/boss/")] == []
 
 
-def test_a_child_is_killed_when_its_time_is_over(start: Start) -> None:
-    host: Running = start(tree(owner()))
+def test_a_child_is_killed_when_its_time_is_over(host: Running) -> None:
     begin(host, "/boss", "sub", echo(restart="permanent"), for_s=0.2)
     record = host.wait_event("agent.ended", "/boss/sub")
     assert record["fields"]["reason"] == "killed: its time of 0.2 s is over"
     host.wait(lambda: "/boss/sub" not in host.rows(), "it is forgotten, permanent or not")
 
 
-def test_a_child_that_does_not_come_up_leaves_nothing(start: Start, tmp_path: Path) -> None:
-    host: Running = start(tree(owner()))
+def test_a_child_that_does_not_come_up_leaves_nothing(host: Running, tmp_path: Path) -> None:
     assert "no prices today" in error(begin(host, "/boss", "sub", {"agent": f"{AGENTS}:Raises"}))
     spec = {"agent": f"{AGENTS}:Slow", "args": {"until": str(tmp_path / "never")}, "start_timeout": "200ms"}
     assert "not ready within 0.2 s" in error(begin(host, "/boss", "sub", spec))
     assert "/boss/sub" not in host.rows()
 
 
-def test_what_is_sent_may_be_as_long_as_a_message(start: Start) -> None:
-    host: Running = start(tree(owner()))
+def test_what_is_sent_may_be_as_long_as_a_message(host: Running) -> None:
     blob = b"x" * 200_000
     begin(host, "/boss", "sub", a("Told", args={"blob": blob}))
     assert host.call("/boss/sub", {"do": "where", "env": []})["args"] == {"blob": blob}
@@ -156,8 +158,7 @@ def test_limits_nest_whoever_of_the_two_has_them(start: Start, record_tier: Any,
         assert host.pid("/boss/sibling") == sibling
 
 
-def test_a_process_is_listed_once_with_the_innermost_that_it_belongs_to(start: Start) -> None:
-    host: Running = start(tree(owner()))
+def test_a_process_is_listed_once_with_the_innermost_that_it_belongs_to(host: Running) -> None:
     begin(host, "/boss", "sub", echo())
     begin(host, "/boss", "program", {"command": ["sh", "-c", "sleep 1000 & wait"]})
     rows = host.ask("status", members=True)["tree"]
@@ -167,10 +168,9 @@ def test_a_process_is_listed_once_with_the_innermost_that_it_belongs_to(start: S
     assert len(everybody) == len(set(everybody)) >= 3
 
 
-def test_an_operator_sees_a_child_in_the_tree_and_stops_restarts_and_kills_it(start: Start) -> None:
-    host: Running = start(tree(owner()))
+def test_an_operator_sees_a_child_in_the_tree_and_stops_restarts_and_kills_it(host: Running) -> None:
     begin(host, "/boss", "sub", echo(restart="permanent"))
-    assert list(host.rows()) == ["/", "/boss", "/boss/sub"]
+    assert list(below(host, "/boss")) == ["/boss", "/boss/sub"]
     first = host.pid("/boss/sub")
     assert host.ask("restart", path="/boss/sub")["state"] == "ready"
     second = host.pid("/boss/sub")
@@ -222,58 +222,53 @@ def test_children_that_fail_too_often_end_their_owner_and_those_with_a_window_of
         ({"agent": "m:C", "env": {"A": b"x"}}, "spec.env.A: a bytes can stand in args only"),
     ],
 )
-def test_a_spec_that_is_off_is_refused_in_the_words_of_the_config(boss: Running, spec: Any, said: str) -> None:
-    assert said in error(begin(boss, "/boss", "sub", spec))
+def test_a_spec_that_is_off_is_refused_in_the_words_of_the_config(host: Running, spec: Any, said: str) -> None:
+    assert said in error(begin(host, "/boss", "sub", spec))
 
 
-def test_a_name_must_fit_and_be_free(boss: Running) -> None:
-    assert "name: cannot use '../x'" in error(begin(boss, "/boss", "../x", echo()))
-    begin(boss, "/boss", "twice", echo())
-    again = begin(boss, "/boss", "twice", echo())
+def test_a_name_must_fit_and_be_free(host: Running) -> None:
+    assert "name: cannot use '../x'" in error(begin(host, "/boss", "../x", echo()))
+    begin(host, "/boss", "twice", echo())
+    again = begin(host, "/boss", "twice", echo())
     assert (again["code"], again["error"]) == ("busy", "/boss/twice is running already")
-    assert begin(boss, "/boss", "x", echo(), for_s=-1.0)["code"] == "usage"
+    assert begin(host, "/boss", "x", echo(), for_s=-1.0)["code"] == "usage"
 
 
-def test_an_agent_ends_only_what_is_below_it(boss: Running) -> None:
+def test_an_agent_ends_only_what_is_below_it(host: Running) -> None:
     for path in ("/boss", "/other", "/bossy/x"):
-        assert end(boss, "/boss", path)["code"] == "not_permitted"
-    assert boss.call("/other", 1) == 1
+        assert end(host, "/boss", path)["code"] == "not_permitted"
+    assert host.call("/other", 1) == 1
 
 
-def test_the_same_request_again_gets_the_same_answer_and_acts_once(boss: Running) -> None:
-    answer = boss.call("/boss", {"do": "twice", "op": "begin", "args": {"name": "once", "spec": echo()}})
+def test_the_same_request_again_gets_the_same_answer_and_acts_once(host: Running) -> None:
+    answer = host.call("/boss", {"do": "twice", "op": "begin", "args": {"name": "once", "spec": echo()}})
     assert answer["path"] == "/boss/once"
-    assert len(boss.events("command.add", "/boss/once")) == 1
+    assert len(host.events("command.add", "/boss/once")) == 1
 
 
-def test_who_is_asked_to_end_starts_nothing_more(boss: Running) -> None:
-    file = boss.folder / "answer"
-    boss.client.send(
+def test_who_is_asked_to_end_starts_nothing_more(host: Running) -> None:
+    file = host.folder / "answer"
+    host.client.send(
         "/boss", {"do": "begin_when_stopping", "name": "late", "spec": echo(), "file": str(file)}, durable=False
     )
-    boss.wait((boss.folder / "answer.began").exists, "its turn has begun")
-    boss.ask("stop", path="/boss")
+    host.wait((host.folder / "answer.began").exists, "its turn has begun")
+    host.ask("stop", path="/boss")
     assert file.read_text() == "not_running cannot start 'late': /boss is ending"
-    assert "/boss/late" not in boss.rows()
+    assert "/boss/late" not in host.rows()
 
 
 @pytest.mark.slow
-def test_thousands_of_starts_at_once_are_bounded_and_the_host_answers_others_meanwhile(boss: Running) -> None:
+def test_thousands_of_starts_at_once_are_bounded_and_the_host_answers_others_meanwhile(host: Running) -> None:
     """Whoever is let in keeps one of 64 places for as long as it may take to start: in so many seconds, each place is
     taken at most once, and once more for each time that is over."""
     timeout_s = 3
     slow = {"agent": f"{AGENTS}:Slow", "args": {"until": "/nonexistent/file"}, "start_timeout": f"{timeout_s}s"}
     began = time.monotonic()
-    counted = boss.call("/boss", {"do": "begin_many", "name": "flood", "n": 2000, "spec": slow})
+    counted = host.call("/boss", {"do": "begin_many", "name": "flood", "n": 2000, "spec": slow})
     rounds = 1 + (time.monotonic() - began) // timeout_s
     assert sum(counted.values()) == 2000, counted
     assert OPEN_BEGINS <= 2000 - counted["overloaded"] <= OPEN_BEGINS * rounds, counted
-    assert boss.call("/other", 1) == 1
-
-
-@pytest.fixture
-def boss(start: Start) -> Running:
-    return start(tree(owner(), {"name": "other", **echo()}))
+    assert host.call("/other", 1) == 1
 
 
 # ---- rights

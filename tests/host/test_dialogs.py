@@ -52,9 +52,9 @@ async def _never(path: str) -> bool:
 class Side:
     """Dialogs with one agent, /a, that is up by its birth socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, hibernate_s: float | None = None) -> None:
         birth = AgentBirth("m:A")
-        self.state = State(SupervisorSpec("root", (WorkerSpec("a", birth=birth),)))
+        self.state = State(SupervisorSpec("root", (WorkerSpec("a", birth=birth, hibernate_s=hibernate_s),)))
         cell = WalkContainment().cell("/a", "1.1", Limits())
         self.it = Incarnation("/a", 1, "1.1", birth, cell, time.monotonic(), agent_pid=PID)
         self.told = Told()
@@ -63,7 +63,9 @@ class Side:
             return self.it if path == "/a" else None
 
         wishes = Wishes(state=self.state, folder="/", present=present, send=lambda peer, frame: None, tell=self.tell)
-        sleepers = Sleepers(state=self.state, tell=self.tell, is_removed=_never, still_waits=lambda path: False)
+        self.sleepers = sleepers = Sleepers(
+            state=self.state, tell=self.tell, is_removed=_never, still_waits=lambda path: False
+        )
         self.dialogs = Dialogs(
             state=self.state,
             present=present,
@@ -125,6 +127,39 @@ def test_who_ends_before_it_is_connected_is_refused_to_those_who_look() -> None:
         assert refused.id == 7 and refused.code == "not_running" and "exit status 1" in refused.why
         side.introduce()
         assert side.told.to(AGENT, say.Expect) == [], "its token is worth nothing any more"
+        side.dialogs.close()
+
+    in_loop(run())
+
+
+def test_an_agent_is_born_with_the_tickets_of_those_who_have_woken_it() -> None:
+    async def run() -> None:
+        side = Side(hibernate_s=1.0)
+        side.introduce()
+        for event in (
+            on.Idle("/a", 1, 60.0),
+            on.FallsAsleep("/a", 1),
+            on.Exited("/a", 1, Reason("exit", 0)),
+            on.Emptied("/a", 1),
+        ):
+            side.tell(event)
+        side.it.exited = True
+        side.hears(CLIENT, say.Lookup(id=7, path="/a"))
+        side.hears(CLIENT, say.Lookup(id=7, path="/a"))  # said again
+        side.it = Incarnation("/a", 2, "1.2", side.it.birth, side.it.cell, time.monotonic(), agent_pid=PID)
+        side.dialogs.expect(side.it)
+        [expected] = side.it.expected
+        assert expected.caller == "client:0"
+        assert side.told.to(CLIENT, say.Found) == []
+        for effect in side.tell(on.Ready("/a", 2)):
+            if isinstance(effect, do.Answer):
+                assert side.sleepers.answered(effect)
+        [found] = side.told.to(CLIENT, say.Found)
+        assert (found.id, found.inc, found.ticket) == (7, "1.2", expected.ticket)
+        assert side.told.to(AGENT, say.Expect) == [], "it knows that already"
+        side.dialogs.ended(side.it, Reason("exit", 1))
+        assert [down.inc for down in side.told.to(CLIENT, say.Down)] == ["1.2"]
+        side.sleepers.close()
         side.dialogs.close()
 
     in_loop(run())

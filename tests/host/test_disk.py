@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from agenthost.errors import AgenthostError, JournalUnavailable
 from agenthost.journal.sqlite.store import SqliteStore
 from tests.host.running import NOBODY, Running, running, tree
-from tests.waiting import wait_until
+from tests.host.small_disk import fill, small_disk
 
 POSTERS = Path(__file__).resolve().parent / "posters.py"
 AGENTS = tree(
@@ -27,26 +26,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def disk(places: Path) -> Iterator[Path]:
-    """A file system of 4 MiB in the place of the state folder. A journal in it, its WAL too, needs some 500 KiB."""
-    folder = places / "state"
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m,mode=711", "tmpfs", str(folder)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
-    try:
+    """Under the state folder. A journal in it, its WAL too, needs some 500 KiB."""
+    with small_disk(places / "state", "4m") as folder:
         yield folder
-    finally:
-        wait_until(lambda: subprocess.run(["umount", str(folder)], capture_output=True).returncode == 0, 30, "umount")
-
-
-def fill(folder: Path) -> None:
-    with open(folder / "filler", "wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"x" * 4096)
-        except OSError:
-            return
 
 
 def got(host: Running) -> list[Any]:

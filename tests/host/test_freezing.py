@@ -91,7 +91,7 @@ def test_a_call_waits_while_the_agent_is_frozen(start: Start) -> None:
 
 @pytest.mark.slow
 def test_a_turn_that_is_frozen_for_longer_than_it_may_be_silent_goes_on(start: Start, tmp_path: Path) -> None:
-    host = start(tree(agent("slow", "Doer", turn={"progress": "1s"}), agent("other", "Doer")))
+    host = start(tree(agent("slow", "Doer", turn={"silence": "1s"}), agent("other", "Doer")))
     done = tmp_path / "done"
     host.client.send("/slow", {"do": "nap_and_note", "s": 1.5, "file": str(done)}, durable=False)
     host.wait(lambda: "busy" in host.row("/slow")["flags"], "its turn beats")

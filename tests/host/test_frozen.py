@@ -36,7 +36,7 @@ def poster(name: str, kind: str = "Poster", **keys: Any) -> dict[str, Any]:
 
 def test_an_agent_that_is_thawed_after_its_successor_began_writes_nothing(start: Start, tmp_path: Path) -> None:
     """A host bears no successor while anything of the old one is there: the journal is told of one behind its back."""
-    host = start(tree(poster("a", turn={"progress": "10m"})))
+    host = start(tree(poster("a", turn={"silence": "10m"})))
     begun, over = tmp_path / "begun", tmp_path / "over"
     host.client.send("/a", {"do": "nap", "file": str(begun), "until": str(over)})
     host.wait(begun.exists, "its turn has begun")
@@ -61,7 +61,7 @@ def test_an_agent_that_is_thawed_after_its_successor_began_writes_nothing(start:
 
 
 def test_an_agent_that_stands_still_when_it_is_killed_is_followed_by_another(start: Start, tmp_path: Path) -> None:
-    host = start(tree(poster("a", turn={"progress": "10m"})))
+    host = start(tree(poster("a", turn={"silence": "10m"})))
     begun, over = tmp_path / "begun", tmp_path / "over"
     host.client.send("/a", {"do": "nap", "file": str(begun), "until": str(over)})
     host.wait(begun.exists, "its turn has begun")

@@ -144,7 +144,7 @@ def test_a_crowd_of_which_each_runs_but_once_in_a_while_gives_way_and_stays_so(s
 @can_change
 def test_who_is_starved_by_foreign_processes_is_let_go_and_not_called_silent(start: Start) -> None:
     """They are put into its cpu group: from outside, that has a weight of its own, which leaves it a seventeenth."""
-    host = start(tree(agent("hog", "Doer", shutdown="kill", turn={"progress": "4s"})), containment="cgroup")
+    host = start(tree(agent("hog", "Doer", shutdown="kill", turn={"silence": "4s"})), containment="cgroup")
     group = cpu_group(host.pid("/hog"))
     host.client.send("/hog", {"do": "spin"}, durable=False)
     host.wait(lambda: computes(host, "/hog"), "it gives way")
@@ -160,7 +160,7 @@ def test_who_is_starved_by_foreign_processes_is_let_go_and_not_called_silent(sta
 @pytest.mark.slow
 @can_change
 def test_beside_foreign_processes_it_is_not_called_silent(start: Start) -> None:
-    host = start(tree(agent("hog", "Doer", shutdown="kill", turn={"progress": "3s"})))
+    host = start(tree(agent("hog", "Doer", shutdown="kill", turn={"silence": "3s"})))
     host.client.send("/hog", {"do": "spin"}, durable=False)
     host.wait(lambda: computes(host, "/hog"), "it gives way")
     with foreign_load():
@@ -172,7 +172,7 @@ def test_beside_foreign_processes_it_is_not_called_silent(start: Start) -> None:
 @pytest.mark.slow
 @can_change
 def test_who_is_silent_by_himself_is_found_all_the_same(start: Start) -> None:
-    host = start(tree(agent("hog", "Doer", shutdown="kill", turn={"progress": "4s"})))
+    host = start(tree(agent("hog", "Doer", shutdown="kill", turn={"silence": "4s"})))
     host.client.send("/hog", {"do": "hog", "after": 1.5}, durable=False)
     record = host.wait_event("agent.exited", "/hog")
     assert "no beat for 4 s" in record["fields"]["reason"]

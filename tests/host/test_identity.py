@@ -7,7 +7,7 @@ import random
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from agenthost.protocol import control, data
 from agenthost.protocol.codec import encode
 from tests.host.conftest import Start
 from tests.host.running import Running, agent, as_user, tree
+from tests.host.sharing import put_back
 from tests.host.user_client import UserClient
 
 REQUEST = """
@@ -66,9 +67,11 @@ context.destroy(linger=0)
 
 
 @pytest.fixture(params=["auto", "never"])
-def host(request: pytest.FixtureRequest, start: Start) -> Running:
+def host(request: pytest.FixtureRequest, share: Start) -> Iterator[Running]:
     """With and without a PID namespace: operators are told from agents in another way in each."""
-    return start(tree(agent("echo", "Echo"), agent("doer", "Teller")), namespace=request.param)
+    host = share(tree(agent("echo", "Echo"), agent("doer", "Teller")), namespace=request.param)
+    yield host
+    put_back(host)
 
 
 def run_tool(host: Running, code: str, *words: str) -> str:
@@ -78,9 +81,10 @@ def run_tool(host: Running, code: str, *words: str) -> str:
 
 
 def test_a_tool_of_an_agent_cannot_operate_the_host(host: Running) -> None:
+    before = host.ask("counters")["host.not_permitted"]
     assert run_tool(host, REQUEST) == "not_permitted"
     assert host.state("/echo") == "ready"
-    assert host.ask("counters")["host.not_permitted"] >= 1
+    assert host.ask("counters")["host.not_permitted"] == before + 1
 
 
 def test_a_daemon_that_a_tool_has_left_behind_cannot_operate_the_host(host: Running) -> None:

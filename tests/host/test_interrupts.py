@@ -244,7 +244,7 @@ def test_the_time_in_which_it_is_frozen_does_not_count(start: Start) -> None:
 @slow
 def test_a_timeout_that_came_by_reload_holds_for_the_turn_in_hand(start: Start) -> None:
     def children(**turn: str) -> dict[str, Any]:
-        wanted = agent("a", "Plain", turn={"progress": "60s", **turn})
+        wanted = agent("a", "Plain", turn={"silence": "60s", **turn})
         del wanted["group"]  # it beats once a second at first
         return tree(wanted)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agenthost.errors import AgenthostError
+from tests.host.accounting import assert_all_accounted
 from tests.host.conftest import Start
 from tests.host.running import PATIENCE_S, Running, agent, is_alive, kill, tree
 from tests.waiting import wait_until
@@ -38,32 +39,8 @@ def wait_whole(host: Running) -> None:
     host.wait(lambda: all(len(host.own_pids(what)) == 1 for what in ("router", "logger", "host")), "its own are there")
 
 
-def known_pids(host: Running) -> set[int]:
-    """Every process that the host accounts for, its guardian among them."""
-    rows = host.rows(members=True)
-    members = {one["pid"] for row in rows.values() for one in row.get("members", [])}
-    return members | {one["pid"] for one in host.ask("ps")} | {host.guardian_pid}
-
-
-def assert_all_accounted(host: Running) -> None:
-    """No process with our mark runs that the host does not know of: nothing has escaped, nothing runs twice."""
-
-    def unknown() -> dict[int, str]:
-        before = host.survivors()
-        known = known_pids(host)
-        after = host.survivors()
-        # the init of the namespace is between guardian and host, and known to neither table
-        return {
-            pid: name
-            for pid, name in before.items()
-            if pid in after and pid not in known and name not in ("agenthost-init", "ah-init")
-        }
-
-    host.wait(lambda: not unknown(), f"no process is unknown: {unknown()}")
-
-
-def test_a_killed_agent_takes_all_it_started_along_and_is_back(start: Start) -> None:
-    host = start(crew())
+def test_a_killed_agent_takes_all_it_started_along_and_is_back(share: Start) -> None:
+    host = share(crew())
     born = host.call("/doer", {"do": "breed"})
     assert len(born) == 6
     members = {one["pid"] for one in host.row("/doer", members=True)["members"]}
@@ -75,8 +52,8 @@ def test_a_killed_agent_takes_all_it_started_along_and_is_back(start: Start) -> 
     assert_all_accounted(host)
 
 
-def test_a_killed_program_takes_all_it_started_along_and_is_back(start: Start) -> None:
-    host = start(crew())
+def test_a_killed_program_takes_all_it_started_along_and_is_back(share: Start) -> None:
+    host = share(crew())
     host.wait(lambda: len(host.row("/program", members=True)["members"]) == 3, "the program has its children")
     members = {one["pid"] for one in host.row("/program", members=True)["members"]}
     kill(host.pid("/program"))
@@ -85,8 +62,8 @@ def test_a_killed_program_takes_all_it_started_along_and_is_back(start: Start) -
     assert_all_accounted(host)
 
 
-def test_a_killed_zygote_is_replaced_and_its_agents_do_not_notice(start: Start) -> None:
-    host = start(crew())
+def test_a_killed_zygote_is_replaced_and_its_agents_do_not_notice(share: Start) -> None:
+    host = share(crew())
     agents = {path: host.pid(path) for path in ("/echo", "/doer", "/async", "/program")}
     zygotes = host.own_pids("zygote")
     for pid in zygotes:
@@ -120,8 +97,8 @@ def test_zygotes_killed_with_births_in_flight_cost_no_agent(start: Start) -> Non
     assert_all_accounted(host)
 
 
-def test_a_killed_router_is_replaced_and_calls_go_on_and_new_ones_find_their_way(start: Start) -> None:
-    host = start(crew())
+def test_a_killed_router_is_replaced_and_calls_go_on_and_new_ones_find_their_way(share: Start) -> None:
+    host = share(crew())
     assert host.call("/doer", {"do": "call", "path": "/echo", "body": 1})["reply"] == 1
     agents = {path: host.row(path)["incarnation"] for path in ("/echo", "/doer", "/async")}
     for _ in range(3):
@@ -138,8 +115,8 @@ def test_a_killed_router_is_replaced_and_calls_go_on_and_new_ones_find_their_way
     assert_all_accounted(host)
 
 
-def test_a_killed_logger_is_replaced_and_what_is_printed_meanwhile_is_kept(start: Start) -> None:
-    host = start(crew())
+def test_a_killed_logger_is_replaced_and_what_is_printed_meanwhile_is_kept(share: Start) -> None:
+    host = share(crew())
     agents = {path: host.row(path)["incarnation"] for path in ("/echo", "/doer", "/async")}
     for number in range(3):
         [logger] = host.own_pids("logger")

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from tests.host.conftest import Start
 from tests.host.running import PATIENCE_S, Running, kill, tree
+from tests.host.sharing import put_back
 from tests.host.test_scopes import FAMILIES, family
 
 TARGET = "/target"
 
 
-def monitored(start: Start, **target: Any) -> tuple[Running, str]:
-    one = target or {"agent": f"{FAMILIES}:Worker"}
-    host = start(tree(family("p", "Parent"), {"name": "target", **one}, intensity=1000))
-    incarnation = host.call("/p", {"do": "monitor_path", "path": TARGET})
-    assert incarnation == host.row(TARGET)["incarnation"]
-    return host, incarnation
+@pytest.fixture
+def host(share: Start) -> Iterator[Running]:
+    """/p, which begins without a past in each test, and what is monitored."""
+    target = {"name": "target", "agent": f"{FAMILIES}:Worker", "backoff": "none"}
+    program = {"name": "program", "command": ["/bin/sleep", "1000"], "backoff": "none"}
+    host = share(tree(family("p", "Parent", backoff="none"), target, program, intensity=1000))
+    yield host
+    put_back(host)
+    host.ask("kill", path="/p")
+
+
+def monitored(host: Running, path: str = TARGET) -> str:
+    """The incarnation that is there."""
+    incarnation = str(host.call("/p", {"do": "monitor_path", "path": path}))
+    assert incarnation == host.row(path)["incarnation"]
+    return incarnation
 
 
 def wait_downs(host: Running, count: int) -> list[Any]:
@@ -34,13 +48,12 @@ def assert_no_more_than(host: Running, count: int) -> None:
     """A repetition would be there soon: the host says Down again after a quarter of a second until it is seen."""
     other = host.call("/p", {"do": "monitor_path", "path": "/p"})  # answered after all that was said before
     assert other == host.row("/p")["incarnation"]
-    for _ in range(3):
-        assert host.call("/p", {"do": "wait_down", "path": "/p", "timeout": 0.4}) is None  # itself: a wait, no sleep
-        assert len(host.call("/p", {"do": "downs"})) == count
+    assert host.call("/p", {"do": "wait_down", "path": "/p", "timeout": 0.6}) is None  # itself: a wait, no sleep
+    assert len(host.call("/p", {"do": "downs"})) == count
 
 
-def test_kill_9_of_the_target_is_told_once_with_the_reason(start: Start) -> None:
-    host, incarnation = monitored(start)
+def test_kill_9_of_the_target_is_told_once_with_the_reason(host: Running) -> None:
+    incarnation = monitored(host)
     kill(host.pid(TARGET))
     [down] = wait_downs(host, 1)
     assert down[:2] == [TARGET, incarnation] and "SIGKILL" in down[2] and down[3] is False
@@ -50,8 +63,8 @@ def test_kill_9_of_the_target_is_told_once_with_the_reason(start: Start) -> None
     assert_no_more_than(host, 1)
 
 
-def test_who_waits_for_the_end_has_it_and_on_down_does_not(start: Start) -> None:
-    host, incarnation = monitored(start)
+def test_who_waits_for_the_end_has_it_and_on_down_does_not(host: Running) -> None:
+    incarnation = monitored(host)
     outcome: list[Any] = []
     file = host.folder / "waiting"
 
@@ -68,23 +81,23 @@ def test_who_waits_for_the_end_has_it_and_on_down_does_not(start: Start) -> None
     assert_no_more_than(host, 0)
 
 
-def test_an_end_that_was_asked_for_is_told_as_well(start: Start) -> None:
-    host, incarnation = monitored(start)
+def test_an_end_that_was_asked_for_is_told_as_well(host: Running) -> None:
+    incarnation = monitored(host)
     host.ask("stop", path=TARGET)
     [down] = wait_downs(host, 1)
     assert down[:2] == [TARGET, incarnation] and down[3] is True
 
 
-def test_a_program_is_monitored_like_an_agent(start: Start) -> None:
-    host, incarnation = monitored(start, command=["/bin/sleep", "1000"])
-    kill(host.pid(TARGET))
+def test_a_program_is_monitored_like_an_agent(host: Running) -> None:
+    incarnation = monitored(host, "/program")
+    kill(host.pid("/program"))
     [down] = wait_downs(host, 1)
-    assert down[:2] == [TARGET, incarnation] and "SIGKILL" in down[2]
+    assert down[:2] == ["/program", incarnation] and "SIGKILL" in down[2]
     assert_no_more_than(host, 1)
 
 
-def test_the_death_of_the_router_in_between_loses_and_repeats_nothing(start: Start) -> None:
-    host, incarnation = monitored(start)
+def test_the_death_of_the_router_in_between_loses_and_repeats_nothing(host: Running) -> None:
+    incarnation = monitored(host)
     target, [router] = host.pid(TARGET), host.own_pids("router")
     kill(router)
     kill(target)
@@ -99,16 +112,15 @@ def test_the_death_of_the_router_in_between_loses_and_repeats_nothing(start: Sta
     assert_no_more_than(host, 1)
 
 
-def test_what_does_not_run_is_down_at_once(start: Start) -> None:
-    host = start(tree(family("p", "Parent")))
+def test_what_does_not_run_is_down_at_once(host: Running) -> None:
     assert host.call("/p", {"do": "monitor_path", "path": "/nobody"}) == ""
     path, incarnation, reason, well = host.call("/p", {"do": "wait_down", "path": "/nobody"})
     assert (path, incarnation, well) == ("/nobody", "", False)
     assert reason.startswith("not running: ")
 
 
-def test_a_monitor_that_is_cancelled_says_nothing(start: Start) -> None:
-    host, _ = monitored(start)
+def test_a_monitor_that_is_cancelled_says_nothing(host: Running) -> None:
+    monitored(host)
     host.call("/p", {"do": "forget", "path": TARGET})
     kill(host.pid(TARGET))
     host.wait_event("agent.exited", TARGET)
@@ -123,17 +135,18 @@ def crew(start: Start) -> Running:
     return start(tree(family("p", "Parent"), *members))
 
 
-def test_a_message_to_a_group_reaches_all_of_it(start: Start) -> None:
-    host = crew(start)
+def test_a_message_to_a_group_reaches_all_of_it(share: Start) -> None:
+    host = crew(share)
+    before = {path: host.call(path, "count") for path in ("/m1", "/m2", "/m3")}
     assert host.call("/p", {"do": "group_members", "group": "crew"}) == ["/m1", "/m2", "/m3"]
     assert host.call("/p", {"do": "group_send_all", "group": "crew", "body": "hello"}) == 3
-    for path in ("/m1", "/m2", "/m3"):
-        host.wait(lambda p=path: host.call(p, "count") == 1, f"{path} has got it")  # type: ignore[misc]
+    for path, count in before.items():
+        host.wait(lambda p=path, n=count: host.call(p, "count") == n + 1, f"{path} has got it")  # type: ignore[misc]
     assert host.call("/p", {"do": "group_send_all", "group": "nobody", "body": "hello"}) == 0
 
 
-def test_a_call_to_a_group_goes_round_and_passes_by_who_is_busy(start: Start) -> None:
-    host = crew(start)
+def test_a_call_to_a_group_goes_round_and_passes_by_who_is_busy(share: Start) -> None:
+    host = crew(share)
     body = {"do": "group_call", "group": "crew", "body": "work"}
     assert {host.call("/p", body) for _ in range(3)} == {"/m1", "/m2", "/m3"}
     wake = host.folder / "wake"

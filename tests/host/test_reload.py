@@ -68,9 +68,9 @@ def test_sighup_reloads(start: Start) -> None:
 
 
 def test_what_only_the_host_looks_at_changes_for_the_process_that_runs(start: Start) -> None:
-    host = start(tree(agent("slow", "Doer", turn={"progress": "300s"})))
+    host = start(tree(agent("slow", "Doer", turn={"silence": "300s"})))
     pid = host.pid("/slow")
-    rewrite(host, tree(agent("slow", "Doer", turn={"progress": "1s"})))
+    rewrite(host, tree(agent("slow", "Doer", turn={"silence": "1s"})))
     assert {one["path"]: one["what"] for one in host.ask("plan")} == {"/slow": "live"}
     host.ask("reload")
     assert host.pid("/slow") == pid and host.row("/slow")["restarts"] == 0

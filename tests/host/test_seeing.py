@@ -54,7 +54,7 @@ def test_status_as_json_has_what_the_design_says(start: Start) -> None:
     assert len({rows[path]["incarnation"] for path in ("/echo", "/in/deep", "/program")}) == 3
 
 
-@pytest.mark.parametrize("containment", ["auto", "pidns", "walk"])
+@pytest.mark.parametrize("containment", ["auto", "pidns", pytest.param("walk", marks=pytest.mark.slow)])
 def test_pids_are_those_seen_from_outside(start: Start, containment: str) -> None:
     host = start(
         tree(agent("echo", "Echo"), {"name": "program", "command": ["/bin/sleep", "1234"]}), containment=containment
@@ -83,7 +83,7 @@ def test_busy_is_shown_while_a_turn_lasts_and_not_after_it(start: Start) -> None
 
 @pytest.mark.parametrize("deed", ["hog", pytest.param("spin", marks=pytest.mark.slow)])
 def test_c_code_that_holds_the_interpreter_is_silence_and_a_python_loop_is_not(start: Start, deed: str) -> None:
-    host = start(tree(agent("doer", "Doer", turn={"progress": "2s"}, shutdown="500ms"), agent("echo", "Echo")))
+    host = start(tree(agent("doer", "Doer", turn={"silence": "2s"}, shutdown="500ms"), agent("echo", "Echo")))
     pid = host.pid("/doer")
     host.client.send("/doer", {"do": deed, "after": 2.5}, durable=False)  # silence counts from the first beat on
     if deed == "hog":

@@ -11,6 +11,7 @@ import pytest
 
 from tests.host.conftest import Start
 from tests.host.running import PATIENCE_S, Running, agent, tree
+from tests.host.small_disk import fill, small_disk
 from tests.waiting import wait_until
 
 
@@ -18,7 +19,7 @@ def refused(host: Running) -> tuple[int, str]:
     """Start it, wait for its end; its exit status and what it has printed."""
     try:
         status = host.start().wait_end()
-        host.assert_nothing_left(5)
+        host.assert_nothing_left()
         return status, host.output()
     finally:
         host.end()
@@ -49,33 +50,15 @@ def test_two_hosts_of_different_names_run_side_by_side(start: Start, places: Pat
 
 
 @pytest.fixture
-def small_disk(places: Path) -> Iterator[Path]:
-    """A file system of 64 KiB in the place of the state folder."""
-    folder = places / "state"
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k,mode=711", "tmpfs", str(folder)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
-    try:
+def disk(places: Path) -> Iterator[Path]:
+    """Under the state folder."""
+    with small_disk(places / "state", "64k") as folder:
         yield folder
-    finally:
-        # a host that was just killed may hold it for a moment
-        wait_until(lambda: subprocess.run(["umount", str(folder)], capture_output=True).returncode == 0, 30, "umount")
-
-
-def fill(folder: Path) -> None:
-    with open(folder / "filler", "wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"x" * 4096)
-        except OSError:
-            return
 
 
 @pytest.mark.root
-def test_a_full_disk_is_told_as_such_at_the_start(places: Path, small_disk: Path) -> None:
-    fill(small_disk)
+def test_a_full_disk_is_told_as_such_at_the_start(places: Path, disk: Path) -> None:
+    fill(disk)
     status, said = refused(Running(places, tree(agent("echo", "Echo"))))
     assert status == 1
     assert "cannot" in said and ("No space left" in said or "disk full" in said), said
@@ -83,8 +66,8 @@ def test_a_full_disk_is_told_as_such_at_the_start(places: Path, small_disk: Path
 
 
 @pytest.mark.root
-def test_a_read_only_disk_is_told_as_such_at_the_start(places: Path, small_disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+def test_a_read_only_disk_is_told_as_such_at_the_start(places: Path, disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     status, said = refused(Running(places, tree(agent("echo", "Echo"))))
     assert status == 1
     assert "cannot" in said and "Read-only file system" in said, said
@@ -92,15 +75,15 @@ def test_a_read_only_disk_is_told_as_such_at_the_start(places: Path, small_disk:
 
 
 @pytest.mark.root
-def test_a_disk_that_becomes_full_stops_no_agent(start: Start, places: Path, small_disk: Path) -> None:
+def test_a_disk_that_becomes_full_stops_no_agent(start: Start, places: Path, disk: Path) -> None:
     host = start(tree(agent("echo", "Echo"), agent("doer", "Doer")), containment="walk")
-    fill(small_disk)
+    fill(disk)
     host.call("/doer", {"do": "say", "bytes": 1_000_000})  # nowhere to write it
     assert host.call("/echo", 1) == 1
     assert host.ask("restart", path="/echo")["state"] == "ready"  # with a births file that cannot grow
     assert host.call("/echo", 2) == 2
     [logger] = host.own_pids("logger")
-    os.unlink(small_disk / "filler")
+    os.unlink(disk / "filler")
     host.call("/doer", {"do": "print", "text": "there is room again"})
     host.wait(lambda: "there is room again" in host.printed("/doer"), "it is written again")
     assert host.own_pids("logger") == [logger]

@@ -24,7 +24,7 @@ def stubborn(shutdown: str) -> dict[str, object]:
     )
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_one_signal_asks_and_kills_after_the_grace(start: Start, signum: int) -> None:
     host = start(stubborn("600ms"))
     host.hang_up()
@@ -34,7 +34,7 @@ def test_one_signal_asks_and_kills_after_the_grace(start: Start, signum: int) ->
     assert time.monotonic() - began >= 1.2  # two that have their grace, one after the other
     exits = [line for line in host.output().splitlines() if " agent.exited " in line]
     assert ["did not stop within 0.6" in line for line in exits] == [True, True, False]
-    host.assert_nothing_left(5)
+    host.assert_nothing_left()
 
 
 def test_two_signals_do_not_wait_for_the_grace(start: Start) -> None:
@@ -45,7 +45,7 @@ def test_two_signals_do_not_wait_for_the_grace(start: Start) -> None:
     host.signal(signal.SIGINT)
     assert host.wait_end() == 0
     assert "agent.terminating path=/deaf" in host.output()
-    host.assert_nothing_left(5)
+    host.assert_nothing_left()
 
 
 def test_three_signals_kill_at_once_and_say_so_with_status_1(start: Start) -> None:
@@ -61,7 +61,7 @@ def test_three_signals_kill_at_once_and_say_so_with_status_1(start: Start) -> No
     assert not any(is_alive(pid) for pid in before)
     assert "third signal" in host.output()
     assert not host.places.runtime_folder.exists()
-    host.assert_nothing_left(5)
+    host.assert_nothing_left()
 
 
 def test_three_signals_in_a_burst_leave_nothing(start: Start) -> None:
@@ -71,7 +71,7 @@ def test_three_signals_in_a_burst_leave_nothing(start: Start) -> None:
         host.signal(signal.SIGINT)
         host.signal(signal.SIGTERM)
     assert host.wait_end() in (0, 1)
-    host.assert_nothing_left(5)
+    host.assert_nothing_left()
 
 
 def test_a_signal_while_the_tree_starts_ends_what_has_started(places: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_signal_while_the_tree_starts_ends_what_has_started(places: Path) -> N
         host.signal(signal.SIGTERM)
         assert host.wait_end() == 0
         assert "path=/never" not in host.output()
-        host.assert_nothing_left(5)
+        host.assert_nothing_left()
     finally:
         host.end()
 
@@ -95,7 +95,7 @@ def test_a_signal_before_the_host_is_there_ends_it_as_well(places: Path) -> None
         wait_until(lambda: len(host.survivors()) >= 2, PATIENCE_S, "the guardian has started something")
         host.signal(signal.SIGTERM)
         assert host.wait_end() in (0, 1)
-        host.assert_nothing_left(5)
+        host.assert_nothing_left()
     finally:
         host.end()
 
@@ -104,14 +104,14 @@ def test_an_operator_stops_the_host_as_a_signal_does(start: Start) -> None:
     host = start(stubborn("300ms"))
     host.ask("halt", how="ask")
     assert host.wait_end() == 0
-    host.assert_nothing_left(5)
+    host.assert_nothing_left()
 
 
 def test_an_operator_kills_all_at_once(start: Start) -> None:
     host = start(stubborn("300s"))
     host.ask("halt", how="kill")
     assert host.wait_end() == 0
-    host.assert_nothing_left(5)
+    host.assert_nothing_left()
 
 
 def test_a_turn_in_hand_is_finished_before_an_orderly_stop(start: Start) -> None:

@@ -44,3 +44,27 @@ def test_an_agent_beats_early_enough_for_a_short_timeout() -> None:
 
     assert [beat_s(None), beat_s(60.0), beat_s(2.0), beat_s(0.01)] == [1.0, 1.0, 0.5, 0.05]
     assert beat_s(60.0, "readers") == 0.05
+
+
+def test_a_turn_has_got_on_when_its_agent_has_counted_on() -> None:
+    turn = TurnInHand()
+    turn.begin(1, 100.0)
+    turn.heard(0, 101.0)
+    assert turn.moved_at == 100.0
+    turn.heard(7, 102.0)
+    turn.heard(7, 103.0)
+    assert turn.moved_at == 102.0
+    turn.freeze(110.0)
+    turn.thaw(115.0)
+    assert (turn.began_at, turn.moved_at) == (105.0, 107.0)
+    turn.end()
+    turn.begin(2, 200.0)
+    turn.heard(7, 201.0)
+    assert turn.moved_at == 200.0, "what was counted before it began is not its own"
+
+
+def test_an_agent_beats_early_enough_to_be_seen_getting_on() -> None:
+    def beat_s(turn_s: float | None, progress_s: float | None) -> float:
+        return beat_s_of(AgentBirth("a:A", turn_s=turn_s, progress_s=progress_s))
+
+    assert [beat_s(None, 60.0), beat_s(None, 2.0), beat_s(1.0, 2.0), beat_s(60.0, 0.01)] == [1.0, 0.5, 0.25, 0.05]

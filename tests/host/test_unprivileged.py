@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agenthost.containment import ground, hierarchy, precedence, tiers
-from tests.host.agents import KINDS
+from tests.host.awkward import awkward_two, brood, family
 from tests.host.running import NOBODY, PATIENCE_S, Running, agent, is_alive, kill, running, tree
 from tests.waiting import wait_until
 
@@ -60,7 +60,6 @@ def host_of(way: str, places: Path, record_tier: Callable[..., None]) -> Iterato
     kind, _, who = way.partition(" as ")
     uid = {"root": 0, "nobody": NOBODY}.get(who, SOMEBODY)
     keys = {"containment": "walk", "namespace": "never"} if kind == "walk" else {}
-    script = "sleep 1000 & setsid sleep 1000 & (setsid sh -c 'trap \"\" TERM HUP; sleep 1000' &) ; echo born; wait"
     with ExitStack() as stack:
         wrapper = becoming(uid)
         if kind == "cgroup":
@@ -70,18 +69,12 @@ def host_of(way: str, places: Path, record_tier: Callable[..., None]) -> Iterato
         one = stack.enter_context(
             running(
                 places,
-                tree(
-                    agent("echo", "Echo"),
-                    agent("awkward", "AwkwardParent", shutdown="500ms", backoff="none"),
-                    {"name": "program", "command": ["/bin/sh", "-c", script], "ready": {"line": "born"},
-                     "shutdown": "500ms", "backoff": "none"},
-                    intensity=100,
-                ),
+                tree(agent("echo", "Echo"), *awkward_two(), intensity=100),
                 uid=uid or None,
                 wrapper=wrapper,
                 **keys,
             )
-        )  # fmt: skip
+        )
         assert {_uid(pid) for pid in one.survivors()} == {uid}
         record_tier(f"{one.host()['containment']} of an ordinary user" if uid else f"{one.host()['containment']}")
         yield one
@@ -89,15 +82,6 @@ def host_of(way: str, places: Path, record_tier: Callable[..., None]) -> Iterato
 
 def _uid(pid: int) -> int:
     return os.stat(f"/proc/{pid}").st_uid
-
-
-def brood(host: Running, path: str, most: int) -> set[int]:
-    def born() -> set[int] | None:
-        row = host.row(path, members=True)
-        found = {one["pid"] for one in row["members"] if one["pid"]}
-        return found if len(found) > most else None
-
-    return set(host.wait(born, f"the descendants of {path} are there"))
 
 
 QUICK = ["cgroup", "pidns"]
@@ -113,22 +97,22 @@ def test_nothing_of_it_survives_a_stop_a_kill_its_own_end_or_its_guardians(
         kind = way.partition(" as ")[0]
         if host.host()["containment"] != TIER.get(kind, kind):
             pytest.skip(f"this machine gives an ordinary user {host.host()['containment']}")
-        for path, most in (("/awkward", len(KINDS)), ("/program", 3)):
+        for path in ("/awkward", "/program"):
             for verb in ("kill", "stop"):
-                members = brood(host, path, most)
+                members = family(host, path)
                 host.ask(verb, path=path)
                 assert not [pid for pid in members if is_alive(pid)], (path, verb)
                 if verb == "kill":
                     host.wait_state(path, "ready")
             host.ask("start", path=path)
-        members = brood(host, "/awkward", len(KINDS)) | brood(host, "/program", 3)
+        members = family(host, "/awkward") | family(host, "/program")
         [pid] = host.own_pids("host")
         host.hang_up()
         kill(pid)
         wait_until(lambda: not any(map(is_alive, members)), PATIENCE_S, "all are gone with the host")
         host.wait(lambda: host.host().get("state") == "ready", "it is ready again")
         host.wait_answers("/echo")
-        brood(host, "/awkward", len(KINDS))
+        brood(host, "/awkward")
         kill(host.guardian_pid)
         wait_until(lambda: not host.survivors(), PATIENCE_S, f"nothing survives: {host.survivors()}")
 

@@ -17,7 +17,8 @@ import pytest
 from agenthost.containment import tiers
 from agenthost.errors import AgenthostError, ConfigError, NotPermitted
 from tests.guardian.driving import interpreter_for
-from tests.host.agents import KINDS
+from tests.host.awkward import awkward_two
+from tests.host.awkward import brood as awkward_brood
 from tests.host.conftest import Start
 from tests.host.running import AGENTS, NOBODY, PATIENCE_S, Running, agent, as_user, is_alive, kill, tree
 from tests.host.test_identity import REQUEST
@@ -89,8 +90,8 @@ def test_a_user_means_ids_groups_and_places_and_no_rights(start: Start, monkeypa
     assert host.row("/daemon")["user"] == DAEMON
 
 
-def test_agents_of_all_users_can_call_each_other(start: Start) -> None:
-    host = start(tree(doer("root"), doer("nobody", user="nobody"), doer("daemon", user="daemon")), for_all=True)
+def test_agents_of_all_users_can_call_each_other(share: Start) -> None:
+    host = share(tree(doer("root"), doer("nobody", user="nobody"), doer("daemon", user="daemon")), for_all=True)
     names = ("root", "nobody", "daemon")
     for caller in names:
         for callee in names:
@@ -106,11 +107,12 @@ def test_agents_of_all_users_can_call_each_other(start: Start) -> None:
     assert all(name in there for there in before.values()), "who was let to it has a name for it"
     host.ask("stop", path="/nobody")
     assert not any((folder / name).exists() for folder in folders.values())
+    host.ask("start", path="/nobody")
 
 
-def test_an_agent_of_another_user_cannot_lead_its_callers_elsewhere(start: Start) -> None:
+def test_an_agent_of_another_user_cannot_lead_its_callers_elsewhere(share: Start) -> None:
     """It owns the folder of its socket, and may put there what it likes."""
-    host = start(tree(doer("root"), doer("nobody", user="nobody"), doer("daemon", user="daemon")), for_all=True)
+    host = share(tree(doer("root"), doer("nobody", user="nobody"), doer("daemon", user="daemon")), for_all=True)
     asks = {"do": "call", "path": "/nobody", "body": {"do": "pid"}, "timeout": 20}
     assert host.call("/root", asks)["reply"]
     socket = host.places.data_folder(NOBODY) / f"d-{host.row('/nobody')['incarnation']}"
@@ -119,6 +121,7 @@ def test_an_agent_of_another_user_cannot_lead_its_callers_elsewhere(start: Start
     assert not (host.places.data_folder(DAEMON) / socket.name).exists()
     assert host.call("/root", asks)["reply"], "who was let to it before goes on"
     socket.unlink()
+    host.ask("kill", path="/nobody")
 
 
 MISLEAD = "import os, sys; os.rename(sys.argv[1], sys.argv[1] + '.x'); os.symlink(sys.argv[2], sys.argv[1])"
@@ -132,27 +135,16 @@ def awkward(request: pytest.FixtureRequest, start: Start, record_tier: Callable[
     """An agent and a program of nobody's, with awkward descendants."""
     tier, namespace = request.param
     need(tier, record_tier)
-    script = "sleep 1000 & setsid sleep 1000 & (setsid sh -c 'trap \"\" TERM HUP; sleep 1000' &) ; echo born; wait"
-    host = start(
-        tree(
-            agent("echo", "Echo"),
-            agent("awkward", "AwkwardParent", user="nobody", cwd="/", shutdown="500ms", backoff="none"),
-            {"name": "program", "command": ["/bin/sh", "-c", script], "ready": {"line": "born"}, "shutdown": "500ms",
-             "backoff": "none", "user": "nobody", "cwd": "/"},
-            intensity=100,
-        ),
+    return start(
+        tree(agent("echo", "Echo"), *awkward_two(user="nobody", cwd="/"), intensity=100),
         containment=tier,
         namespace=namespace,
         for_all=True,
-    )  # fmt: skip
-    host.wait(lambda: len(brood(host, "/awkward")) >= len(KINDS), "the descendants are there")
-    host.wait(lambda: len(brood(host, "/program")) >= 3, "the program's are there")
-    return host
+    )
 
 
 def brood(host: Running, path: str) -> set[int]:
-    row = host.row(path, members=True)
-    found = {one["pid"] for one in row["members"] if one["pid"]} - {row["pid"]}
+    found = awkward_brood(host, path)
     assert all(Path(f"/proc/{pid}").stat().st_uid in (NOBODY, 0) for pid in found if is_alive(pid))
     return found
 
@@ -165,7 +157,6 @@ def test_every_tier_holds_what_another_user_has_started(awkward: Running) -> Non
             assert not [pid for pid in members if is_alive(pid)], (path, verb)
             if verb == "kill":
                 awkward.wait_state(path, "ready")
-                awkward.wait(lambda path=path: len(brood(awkward, path)) >= 3, "its descendants are there again")
     assert awkward.call("/echo", 1) == 1
 
 

@@ -10,8 +10,10 @@ import pytest
 from agenthost.core.remedy import rungs as on
 from agenthost.core.remedy.failure import Failure
 from agenthost.core.remedy.rungs import Ladder
-from agenthost.journal import words
+from agenthost.errors import JournalFull
+from agenthost.journal import ops, words
 from agenthost.journal.clerk import Party
+from agenthost.journal.memory.store import MemoryStore
 from agenthost.journal.words import Terms
 from agenthost.protocol import mail as say
 from tests.journal.test_clerk import Office, packed
@@ -228,3 +230,75 @@ def test_nothing_is_kept_for_who_does_not_roll_back() -> None:
     for value in range(3):
         committed(office, party, value)
     assert office.clerk.reader().checkpoints("/a") == ()
+
+
+@pytest.mark.parametrize(("path", "why"), [("/nobody", "there is no such agent"), ("/a", "it is itself what has")])
+def test_where_there_is_nobody_to_fall_back_to_the_next_rung_is_taken(path: str, why: str) -> None:
+    office, party = begun(on.Fall_back(path), on.Vary({"t": 1}), on.Dead_letter())
+    mail = take(office, party)
+    said = fail(office, party, mail)
+    assert (said.rung, said.fingerprint) == ("vary t=1", "crash ValueError at crew:handle+3")
+    assert f"cannot fall back to {path}: {why}" in said.why and said.reason.startswith("no JSON; cannot fall back")
+    again = take(office, party)
+    assert again.message == mail.message and again.remedy is not None and again.remedy.rung == "vary t=1"
+    assert fail(office, party, again).rung == "dead_letter"
+
+
+def test_nothing_falls_back_to_who_was_removed() -> None:
+    """The store says so, where the host has not."""
+    office, party = begun(on.Fall_back("/b"), on.Dead_letter())
+    office.clerk.submit((ops.RemoveSession("/b"),), lambda answers, error: None, office.now_ms)
+    said = fail(office, party, take(office, party))
+    assert said.rung == "dead_letter" and "/b: it was removed" in said.reason
+    (letter,) = office.clerk.reader().dead_letters()
+    assert letter.receiver == "/a"
+
+
+class Sick(MemoryStore):
+    """Refuses while it ``is_full``."""
+
+    is_full = False
+
+    def commit(self, batch: Any, now_ms: int) -> Any:
+        if self.is_full:
+            raise JournalFull("cannot write: no room")
+        return super().commit(batch, now_ms)
+
+
+def test_a_message_that_nobody_wants_any_more_is_dropped_though_the_disk_was_full_for_long() -> None:
+    store = Sick()
+    office = Office(store)
+    party = office.own("/a", 1, terms(on.Retry(5, 0.1)))
+    office.send("/a", packed("x"))
+    mail = take(office, party)
+    office.host(words.Ask(next(office._ids), "drop", {"message": mail.message, "by": "by ana", "in_hand": True}))
+    store.is_full = True
+    office.clerk.hear(party, say.Fail(9, mail.message, mail.attempt, "no JSON", failure=GARBAGE), office.now_ms)
+    for _ in range(3):  # longer than anybody's patience
+        office.now_ms += 20_000
+        for outcome in office.writer.try_commit(office.now_ms):
+            outcome.token(outcome.answers, outcome.error)
+    assert isinstance(party.out[-1], say.Refused)
+    store.is_full = False
+    office.now_ms += 2_000
+    again = office.ask(party, say.Take(10)).mail
+    assert again.message == mail.message
+    assert office.ask(party, say.Fail(11, mail.message, again.attempt, "no JSON", failure=GARBAGE)) == say.Done(11)
+    kept = office.clerk.reader().message(mail.message)
+    assert kept is not None and kept.status == "dropped"
+
+
+def test_who_dies_while_it_is_asked_whether_there_is_another_to_fall_back_to_loses_nothing() -> None:
+    office, party = begun(on.Fall_back("/b"), on.Vary({"t": 1}), on.Dead_letter())
+    mail = take(office, party)
+    office.told.clear()
+    office.clerk.hear(party, say.Fail(9, mail.message, mail.attempt, "no JSON", failure=GARBAGE), office.now_ms)
+    assert [one.path for one in office.told if isinstance(one, words.Knows)] == ["/b"]
+    office.orders.hear(words.Disown(77, "/a", 1, 1, "killed by SIGKILL", party.terms), office.now_ms)
+    office.commit()  # the host says that there is one
+    other = office.own("/b", 2, party.terms)
+    moved = take(office, other)
+    assert (moved.message, moved.attempt) == (mail.message, 2)
+    history = office.clerk.reader().history(mail.message)
+    assert [(line.what, line.reason) for line in history] == [("moved", "no JSON")]
+    assert office.clerk.reader().open_count("/a") == 0

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
 
+from agenthost.core.budget.amounts import Amounts
 from agenthost.journal import ops
 from agenthost.journal.answers import Answer, Leased, Rejected
 from agenthost.journal.memory.store import MemoryStore
 from agenthost.journal.ops import Retention
 from agenthost.journal.sqlite.store import SqliteStore
-from agenthost.journal.values import Entry, Mail
+from agenthost.journal.values import Entry, Mail, Spending
 
 paths = st.sampled_from(["/a", "/b", "/p/c"])
 senders = st.sampled_from(["/s", "/t", "/a"])
@@ -47,6 +48,7 @@ class Twins(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="agenthost-twins-"))
         self.now_ms = 1
         self.held: list[Mail] = []
+        self.shown: dict[str, list[int]] = {}
         self.twin = MemoryStore()
         self.read_twin = self.twin.reader()
         self._open()
@@ -70,6 +72,7 @@ class Twins(RuleBasedStateMachine):
             for one in (answer, following):
                 if isinstance(one, Leased):
                     self.held = [*self.held[-5:], one.mail]
+                    self.shown[one.mail.receiver] = [other.id for other in one.shown]
 
     # ---- mail
 
@@ -81,10 +84,10 @@ class Twins(RuleBasedStateMachine):
     def own(self, path: str, incarnation: tuple[int, int]) -> None:
         self._both(ops.Own(path, incarnation))
 
-    @rule(path=paths, until_ms=soon)
-    def lease(self, path: str, until_ms: int) -> None:
+    @rule(path=paths, until_ms=soon, show=st.integers(0, 3))
+    def lease(self, path: str, until_ms: int, show: int) -> None:
         owner = self.read.owner(path) or (1, 1)
-        self._both(ops.Lease(path, owner, self.now_ms + until_ms))
+        self._both(ops.Lease(path, owner, self.now_ms + until_ms, show))
 
     @rule(path=paths, incarnation=incarnations)
     def lease_as_somebody(self, path: str, incarnation: tuple[int, int]) -> None:
@@ -163,11 +166,38 @@ class Twins(RuleBasedStateMachine):
         "checkpoint": st.sampled_from(["", "", "c1", "c2"]),
         "unsendable": st.sampled_from(["refuse", "dead_letter"]),
         "lease_until_ms": st.integers(0, 1),
+        "show": st.integers(0, 3),
+        "upon": st.sampled_from([0, 0, 1, 2, 3, 5]),
         "cancels": st.lists(st.sampled_from(["k1", "k2"]), max_size=2).map(tuple),
     }))  # fmt: skip
     def turn(self, data: st.DataObject, more: dict[str, Any]) -> None:
         mail = self._some_mail(data)
         self._both(ops.CommitTurn(mail.receiver, mail.incarnation or (1, 1), mail.id, mail.attempt, **more))
+
+    @rule(
+        data=st.data(),
+        others=st.lists(sends | st.builds(ops.Cancel, senders, st.sampled_from(["k1", "k2"])), max_size=3),
+        states=st.lists(st.none() | st.binary(max_size=2), min_size=3, max_size=3),
+        show=st.integers(0, 2),
+    )
+    def turns_of_what_was_shown(
+        self, data: st.DataObject, others: list[ops.Op], states: list[bytes | None], show: int
+    ) -> None:
+        """Several turns of one agent in one commit, and what others ask between them."""
+        mail = self._some_mail(data)
+        owner = mail.incarnation or (1, 1)
+        of = [(mail.id, mail.attempt), *((number, 1) for number in self.shown.get(mail.receiver, ()))]
+        turns: list[ops.Op] = [
+            ops.CommitTurn(
+                mail.receiver, owner, number, attempt, state, lease_until_ms=7, show=show if last else 0, upon=upon
+            )
+            for last, upon, (number, attempt), state in zip(
+                (False, False, True), (0, *(number for number, _ in of)), of, states, strict=False
+            )
+        ]
+        for other in others:
+            turns.insert(data.draw(st.integers(0, len(turns))), other)
+        self._both(*turns)
 
     @rule(
         path=paths,
@@ -189,6 +219,22 @@ class Twins(RuleBasedStateMachine):
             self._both(ops.Intend(mail.receiver, who, mail.id, mail.attempt, call, "tool"))
         else:
             self._both(ops.Conclude(mail.receiver, who, mail.id, call, outcome))
+
+    @rule(path=paths, incarnation=incarnations, counts=st.binary(max_size=2))
+    def repeated(self, path: str, incarnation: tuple[int, int], counts: bytes) -> None:
+        self._both(ops.Repeated(path, incarnation, counts))
+
+    # ---- meters
+
+    @rule(path=paths, message=st.integers(0, 9), alone=st.booleans(), turn=st.integers(0, 3), tokens=st.integers(0, 9))
+    def charge(self, path: str, message: int, alone: bool, turn: int, tokens: int) -> None:
+        spending = Spending(path, (1, turn), turn, Amounts(tokens), b"s") if turn else None
+        self._both(ops.Charge(path, Amounts(tokens, cost=0.5, turns=turn), spending, message, alone))
+        self._both(ops.Counted(1, tokens))
+
+    @rule(path=paths, message=st.integers(0, 9))
+    def grant(self, path: str, message: int) -> None:
+        self._both(ops.Grant(path, "cost", 1.5, "uid 7", message))
 
     # ---- sessions
 
@@ -240,12 +286,23 @@ class Twins(RuleBasedStateMachine):
             case _:
                 self._both(ops.Missed(boot, number, "why"))
 
+    # ---- what failed
+
+    @rule(data=st.data(), path=paths, inc=incarnations, fatal=st.booleans(), of_mail=st.booleans())
+    def crash(self, data: st.DataObject, path: str, inc: tuple[int, int], fatal: bool, of_mail: bool) -> None:
+        mail = self._some_mail(data)
+        if of_mail:
+            more = {"fatal": fatal, "adds": mail.id % 3 == 0}
+            self._both(ops.Crash(path, inc, "error", "why", "f", mail.id, mail.attempt, "retry", **more))
+        else:
+            self._both(ops.Crash(path, inc, "exit", ended="exit status 1", details=data.draw(st.binary(max_size=2))))
+
     # ---- upkeep
 
     @rule(passes_ms=soon, age_ms=soon, dead=st.booleans())
     def retain(self, passes_ms: int, age_ms: int, dead: bool) -> None:
         self.now_ms += passes_ms
-        policy = Retention(age_ms, age_ms, age_ms, age_ms if dead else None, age_ms if dead else None)
+        policy = Retention(age_ms, age_ms, age_ms, age_ms if dead else None, age_ms if dead else None, age_ms, 2)
         assert self.store.retain(policy, self.now_ms) == self.twin.retain(policy, self.now_ms)
         self.store.vacuum()
 
@@ -272,6 +329,7 @@ class Twins(RuleBasedStateMachine):
         for path in ("/a", "/b", "/p/c"):
             assert self.read.open_count(path) == self.read_twin.open_count(path)
             assert self.read.held(path) == self.read_twin.held(path)
+            assert self.read.repeats(path) == self.read_twin.repeats(path)
             assert self.read.log(path) == self.read_twin.log(path)
             assert self.read.stashes() == self.read_twin.stashes()
             assert self.read.log(path, 1, 3, 2) == self.read_twin.log(path, 1, 3, 2)

@@ -145,3 +145,15 @@ def test_what_has_to_be_written_whenever_that_may_be_is_not_refused_for_want_of_
         write.submit("more", [accept(3)], 1)
     write.submit("an arrival", [ops.Own("/a", (1, 1))], 1, writer.FOR_EVER_MS)
     assert [one.token for one in write.try_commit(1)] == ["full", "an arrival"]
+
+
+def test_events_of_the_core_are_in_no_hurry_until_somebody_waits() -> None:
+    write = Writer(Counted())
+    assert write.is_unhurried
+    write.submit("event", [ops.Note(1, 1, 0.0, b"x")], 1)
+    assert write.is_unhurried
+    write.submit("somebody", [accept(1)], 1)
+    assert not write.is_unhurried
+    write.try_commit(1)
+    write.submit("event", [ops.Note(1, 2, 0.0, b"x")], 1)
+    assert write.is_unhurried and write.waiting == 1

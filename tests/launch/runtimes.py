@@ -98,6 +98,7 @@ def report(_: dict[str, Any], sock: socket.socket) -> None:
         fields = dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
     # the listing has a descriptor of its own, which has no target any more once it is closed
     descriptors = sorted(int(name) for name in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{name}"))
+    slate = [one for one in descriptors if "agenthost-stacks" in os.readlink(f"/proc/self/fd/{one}")]
     with open("/proc/self/cgroup") as cgroup, open("/proc/self/oom_score_adj") as score:
         facts = {
             "pid": os.getpid(),
@@ -108,6 +109,7 @@ def report(_: dict[str, Any], sock: socket.socket) -> None:
             "death_signal": death.value,
             "descriptors": descriptors,
             "birth": sock.fileno(),
+            "slate": slate,
             "name": fields["Name"],
             "threads": int(fields["Threads"]),
             "no_new_privileges": int(fields["NoNewPrivs"]),

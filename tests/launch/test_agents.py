@@ -28,7 +28,7 @@ def test_an_agent_is_a_child_of_the_host_contained_and_with_nothing_inherited() 
         assert facts["pid"] == facts["thread"] == facts["session"] == facts["group"] == pid
         assert facts["parent"] == os.getpid()
         assert facts["death_signal"] == signal.SIGKILL
-        assert facts["descriptors"] == [0, 1, 2, facts["birth"]]
+        assert facts["descriptors"] == [0, 1, 2, facts["birth"], *facts["slate"]] and len(facts["slate"]) == 1
         assert facts["stdin"] == os.devnull
         assert facts["threads"] == 1
         assert facts["name"] == "planner"

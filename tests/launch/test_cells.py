@@ -57,7 +57,7 @@ def test_an_agent_is_in_its_cgroup_at_birth(group: Path) -> None:
         os.close(folder)
         facts = newborn.facts()
         assert f"/{group.name}\n" in facts["cgroup"]
-        assert facts["descriptors"] == [0, 1, 2, facts["birth"]]
+        assert facts["descriptors"] == [0, 1, 2, facts["birth"], *facts["slate"]] and len(facts["slate"]) == 1
         assert newborn.wait_ended() == 0
 
     within(test())
@@ -122,7 +122,7 @@ def test_a_namespace_has_its_own_proc_and_the_agent_nothing_of_its_init() -> Non
         facts = newborn.facts()
         assert facts["processes"] == [1, facts["pid"]]
         assert facts["parent"] == 1
-        assert facts["descriptors"] == [0, 1, 2, facts["birth"]]
+        assert facts["descriptors"] == [0, 1, 2, facts["birth"], *facts["slate"]] and len(facts["slate"]) == 1
         assert facts["session"] == facts["group"] == facts["pid"]
         assert newborn.wait_ended() == 0
 

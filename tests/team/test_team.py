@@ -79,7 +79,7 @@ def assert_nothing_left(report: dict[str, Any]) -> None:
     assert (report["left"], report["host_status"]) == ([], 0)
 
 
-@pytest.mark.parametrize("name", ["hello", "team", "demo"])
+@pytest.mark.parametrize("name", ["hello", "team", "demo", "chats", "ladder"])
 def test_the_shipped_configs_are_good(name: str) -> None:
     assert load(CONFIGS / f"{name}.yaml", environment={}).name == name
 

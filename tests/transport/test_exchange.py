@@ -113,6 +113,40 @@ def test_the_first_message_looks_up_and_the_later_ones_do_not() -> None:
     assert [turn.body for turn in iter(lambda: wire.callee.take(0.0), None)] == [b"1", b"2"]
 
 
+def test_one_message_may_follow_hello_at_once_and_counts() -> None:
+    wire = Wire(credit=2)
+    for number in range(4):
+        wire.caller.call(PATH, b"%d" % number, None, 0.0)
+    wire.carry_out()
+    wire.callee.expect(TICKET, "/me", "1.2")
+    found = control.Found(id=wire.looks.pop(), path=PATH, inc=INC, address="ipc://x", ticket=TICKET)
+    wire.caller.found(found, 0.0)
+    wire.carry_out()
+    assert [len(frames) for frames in wire.there] == [1, 2], "Hello, and one Call"
+    wire.settle()
+    assert wire.callee.queued == 2, "not more than it has granted"
+    bodies = list[bytes]()
+    while (turn := wire.callee.take(0.0)) is not None:
+        bodies.append(turn.body)
+        wire.callee.reply(turn, b"")
+        wire.say()
+        wire.settle()
+    assert bodies == [b"0", b"1", b"2", b"3"]
+
+
+def test_what_followed_a_hello_that_was_never_read_is_asked_of_the_next_incarnation() -> None:
+    wire = Wire()
+    call = wire.caller.call(PATH, b"1", None, 0.0)
+    wire.carry_out()
+    found = control.Found(id=wire.looks.pop(), path=PATH, inc=INC, address="ipc://x", ticket=TICKET)
+    wire.caller.found(found, 0.0)
+    wire.carry_out()
+    assert wire.link is not None
+    wire.caller.fell_asleep(wire.link, all_told=False)
+    wire.carry_out()
+    assert call.outcome is None and len(wire.looks) == 1
+
+
 def test_a_repeated_found_is_taken_for_what_it_is() -> None:
     wire = Wire()
     wire.caller.look(PATH)

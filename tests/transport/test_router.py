@@ -304,10 +304,10 @@ def test_a_flood_of_connections_kills_nobody_and_locks_nobody_out(places: Path) 
         with run(_FLOOD, places / "control", 5000) as flood:
             for number in range(20):
                 before.send(b"during %d" % number)
-                host.wait_said(b"during %d" % number, seconds=2)
+                host.wait_said(b"during %d" % number)
             with dealer(places / "control") as new:
                 new.send(b"new")
-                host.wait_said(b"new", seconds=5)
+                host.wait_said(b"new")
             assert flood.stdout and flood.stdout.readline() == "flooded\n"
             wait_until(lambda: host.counter("refused_quota") >= 5000 - 16, what="the flood is refused")
             assert host.process.poll() is None

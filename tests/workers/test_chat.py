@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from agenthost_workers.chat import Chat
 
-from agenthost import Refuse
+from agenthost import Refuse, TurnFailed
+from agenthost.errors import AnswerRejected
 from tests.scripted.endpoint import Endpoint
 from tests.workers.turns import turns_of
 
@@ -54,7 +55,7 @@ def test_by_a_schema_the_reply_has_its_value(endpoint: Endpoint) -> None:
 def test_json_that_was_cut_is_refused_and_not_remembered(endpoint: Endpoint) -> None:
     endpoint.script({"do": "length"})
     with turns_of(Chat, args(endpoint, schema=SCHEMA)) as chat:
-        with pytest.raises(Refuse, match="cut at max_tokens"):
+        with pytest.raises(AnswerRejected, match="cut at max_tokens"):
             chat.call("choose")
         assert "messages" not in chat.agent.state
 
@@ -106,10 +107,12 @@ def test_a_body_that_cannot_be_asked_is_refused_not_a_crash(endpoint: Endpoint, 
     ],
     ids=str,
 )
-def test_what_goes_wrong_is_refused_in_words_and_not_remembered(endpoint: Endpoint, step: dict[str, Any]) -> None:
+def test_what_goes_wrong_fails_the_turn_in_words_and_is_not_remembered(
+    endpoint: Endpoint, step: dict[str, Any]
+) -> None:
     endpoint.script(step)
     with turns_of(Chat, args(endpoint)) as chat:
-        with pytest.raises(Refuse, match="cannot get an answer of the model: "):
+        with pytest.raises(TurnFailed, match="cannot get an answer of the model: "):
             chat.call("one")
         assert "messages" not in chat.agent.state
         assert chat.call("two")["text"] == "You said: two"
@@ -121,11 +124,11 @@ def test_a_busy_model_is_waited_for_within_the_deadline(endpoint: Endpoint) -> N
         assert chat.call("one")["text"] == "You said: one"
 
 
-def test_a_model_that_is_not_there_is_refused_in_words() -> None:
+def test_a_model_that_is_not_there_fails_the_turn_in_words() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-        with turns_of(Chat, {"base_url": url}) as chat, pytest.raises(Refuse, match="cannot reach http://127"):
+        with turns_of(Chat, {"base_url": url}) as chat, pytest.raises(TurnFailed, match="cannot reach http://127"):
             chat.call("anybody?")
 
 
@@ -162,14 +165,91 @@ def test_a_conversation_is_streamed_into_the_session_and_an_aside_is_not(endpoin
         assert len(chat.agent.state["messages"]) == 2
 
 
-def test_mail_that_the_endpoint_says_no_to_is_an_error_in_the_session(endpoint: Endpoint) -> None:
+def test_mail_that_the_endpoint_says_no_to_is_a_broken_error_in_the_session(endpoint: Endpoint) -> None:
     endpoint.script({"do": "status", "status": 400})
     with turns_of(Chat, args(endpoint)) as chat:
-        chat.send("one")
-        assert [(entry.type, entry.broken) for entry in chat.log] == [("error", False)]
+        with pytest.raises(TurnFailed):
+            chat.send("one")
+        assert [(entry.type, entry.broken) for entry in chat.log] == [("error", True)]
         assert "cannot get an answer of the model" in chat.log[0].fields["text"]
         assert "messages" not in chat.agent.state
     endpoint.script({"do": "truncate", "pieces": 2})
     with turns_of(Chat, args(endpoint)) as chat:
+        with pytest.raises(TurnFailed):
+            chat.send("one")
+        assert [(entry.type, entry.broken) for entry in chat.log] == [("answer", True), ("error", True)]
+        chat.again()
+        assert [(entry.type, entry.broken) for entry in chat.log[2:]] == [("answer", False)]
+
+
+def test_what_the_endpoint_has_used_is_spent_also_for_an_answer_that_is_no_good(endpoint: Endpoint) -> None:
+    with turns_of(Chat, args(endpoint, model="large")) as chat:
+        chat.call("one two three")
+        usage = chat.spent[0]
+        assert (usage.tokens_out, usage.model, usage.cost) == (5, "large", None) and usage.tokens_in > 10
+        endpoint.script({"do": "nothing"})
+        with pytest.raises(AnswerRejected, match="the model said nothing"):
+            chat.call("one")
+        assert len(chat.spent) == 2
+        endpoint.script({"do": "status", "status": 500})
+        with pytest.raises(TurnFailed):
+            chat.call("one")
+        assert len(chat.spent) == 2, "nothing is known of that"
+
+
+@pytest.mark.parametrize(
+    ("step", "why"),
+    [
+        ({"do": "decline", "text": "I will not"}, "the model declines: I will not"),
+        ({"do": "filter"}, "the provider has held it back"),
+        ({"do": "tool", "name": "/pay"}, "wants to call a tool"),
+        ({"do": "nothing"}, "the model said nothing"),
+    ],
+    ids=str,
+)
+def test_an_answer_that_is_none_is_rejected_and_not_remembered(
+    endpoint: Endpoint, step: dict[str, Any], why: str
+) -> None:
+    with turns_of(Chat, args(endpoint)) as chat:
+        for ask in (chat.call, chat.send):
+            endpoint.script(step)
+            with pytest.raises(AnswerRejected, match=why):
+                ask("one")
+            assert "messages" not in chat.state
+        assert all(entry.broken for entry in chat.log)
+        endpoint.script(step)
+        with pytest.raises(AnswerRejected, match=why):
+            chat.call({"messages": [{"role": "user", "content": "aside"}]})
+
+
+def test_a_busy_model_is_not_waited_for_in_mail_beyond_its_patience(endpoint: Endpoint) -> None:
+    busy = {"do": "status", "status": 429, "retry_after": "0.1"}
+    with turns_of(Chat, args(endpoint, patience_s=0.15)) as chat:
+        endpoint.script(busy)
         chat.send("one")
-        assert [(entry.type, entry.broken) for entry in chat.log] == [("answer", True), ("error", False)]
+        endpoint.script(busy, busy)
+        with pytest.raises(TurnFailed, match="429") as raised:
+            chat.send("two")
+        assert raised.value.retry_after_s == 0.1
+        assert len(chat.state["messages"]) == 2
+
+
+def test_half_of_the_history_is_left_out_where_it_is_not_said_how_much_and_it_begins_with_a_question(
+    endpoint: Endpoint,
+) -> None:
+    with turns_of(Chat, args(endpoint)) as chat:
+        for word in ("one", "two", "three"):
+            chat.call(word)
+        assert [one["content"] for one in chat.agent.compact(chat.agent.state)["messages"]] == [  # type: ignore[attr-defined]
+            "three",
+            "You said: three",
+        ]
+        assert len(chat.agent.compact(chat.agent.state, 5)["messages"]) == 4  # type: ignore[attr-defined]
+        assert chat.agent.compact({"n": 1}) == {"n": 1}  # type: ignore[attr-defined]
+
+
+def test_an_answer_without_end_is_cut_off(endpoint: Endpoint) -> None:
+    endpoint.script({"do": "endless"})
+    chats = turns_of(Chat, args(endpoint, answer_max_bytes=10_000))
+    with chats as chat, pytest.raises(TurnFailed, match="longer than 10000 bytes"):
+        chat.call("one")

@@ -14,6 +14,7 @@ Kind = Literal[
     "out_of_memory",
     "silent",  # no sign of life
     "turn_timeout",
+    "no_progress",  # its turn did not get on
     "interrupted",
     "budget",
     "loop",
@@ -45,6 +46,8 @@ _KINDS: dict[str, Kind] = {
     "silent": "silent",
     "interrupted": "interrupted",
     "turn_timeout": "turn_timeout",
+    "budget": "budget",
+    "no_progress": "no_progress",
 }
 
 

@@ -97,7 +97,7 @@ def since_requeued(history: Sequence[Past]) -> list[Past]:
     return past
 
 
-_FAILED = frozenset({"backed_off", "parked", "moved"})
+FAILED = frozenset({"backed_off", "parked", "moved"})
 """Of an attempt that failed by itself; others were cut off, and cost nothing."""
 
 
@@ -113,7 +113,7 @@ def _decide(
     spent: float = 0.0,
     instead: str = "",
 ) -> Remedy:
-    failed = len({one.attempt for one in past if one.what in _FAILED} | {attempt})
+    failed = len({one.attempt for one in past if one.what in FAILED} | {attempt})
     told = f"attempt {failed} of {ladder.attempts}"
     if instead:
         told = f"{instead}; {told}"
@@ -126,7 +126,7 @@ def _decide(
     taken = {one.rung for one in past if one.rung and one.fingerprint == fingerprint}
     found = next((one for one in steps(ladder.rungs) if one.label not in taken), None)
     step = found or _END
-    same = len({one.attempt for one in past if one.fingerprint == fingerprint and one.what in _FAILED} | {attempt})
+    same = len({one.attempt for one in past if one.fingerprint == fingerprint and one.what in FAILED} | {attempt})
     kind = f"the same failure for the {_th(same)} time" if same > 1 and not instead else ""
     left = "" if found is not None else "no rung is left"
     why = "; ".join(part for part in (told, kind, left) if part)

@@ -13,7 +13,7 @@ def note(data: Data, op: ops.Note, now_ms: int) -> Answer:
     if op.number > last + 1:
         return _missing(op.boot, last)
     if op.number == last + 1:
-        fresh = Noted(op.boot, op.number, op.now_s, op.chance, op.event, now_ms)
+        fresh = Noted(op.boot, op.number, op.now_s, op.chance, op.event, now_ms, op.effects)
         data.core.setdefault(op.boot, []).append(fresh)
     return Done()
 

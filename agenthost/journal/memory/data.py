@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from agenthost.core.budget.amounts import Amounts
 from agenthost.journal.answers import Rejected
 from agenthost.journal.values import (
+    Crash,
     Cron,
     Entry,
     Failure,
     Gap,
+    Granted,
     Incarnation,
     Intent,
     Kept,
@@ -21,6 +24,7 @@ from agenthost.journal.values import (
     Noted,
     Session,
     Snapshot,
+    Spending,
     Stashed,
     State,
     Tombstone,
@@ -45,6 +49,8 @@ class Data:
     keys: dict[tuple[str, str], int] = field(default_factory=dict)
     failures: dict[int, list[Failure]] = field(default_factory=dict)
     crons: dict[str, Cron] = field(default_factory=dict)
+    ranks: dict[int, int] = field(default_factory=dict)
+    """Where a message stands among the first of all lanes, if not at its place: one that comes again."""
     by_clock: set[int] = field(default_factory=set)
     """Delayed messages that are due at a time of the clock."""
     owners: dict[str, Incarnation] = field(default_factory=dict)
@@ -55,6 +61,14 @@ class Data:
     tombstones: dict[str, Tombstone] = field(default_factory=dict)
     intents: list[Intent] = field(default_factory=list)
     kept: dict[str, Kept] = field(default_factory=dict)
+    repeats: dict[str, bytes] = field(default_factory=dict)
+    meters: dict[str, Amounts] = field(default_factory=dict)
+    spending: dict[str, Spending] = field(default_factory=dict)
+    spent: dict[int, Amounts] = field(default_factory=dict)
+    grants: list[Granted] = field(default_factory=list)
+    counted: dict[int, int] = field(default_factory=dict)
+    crashes: dict[int, Crash] = field(default_factory=dict)
+    crash_count: int = 0
     core: dict[int, list[Noted | Snapshot | Gap]] = field(default_factory=dict)
     counter: int = 0
 

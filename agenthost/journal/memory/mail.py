@@ -8,9 +8,12 @@ from msgspec.structs import replace
 
 from agenthost.journal import ops
 from agenthost.journal.answers import Accepted, Answer, Done, Leased, Nothing, Rejected, Ripened
-from agenthost.journal.limits import MAILBOX_MESSAGES
+from agenthost.journal.limits import MAILBOX_MESSAGES, SHOWN, SHOWN_BYTES
 from agenthost.journal.memory.data import Data
 from agenthost.journal.values import OPEN, Cron, Failure, Mail, Status
+
+ALL_PLACES = 1 << 62
+"""Beyond every place."""
 
 
 def accept(data: Data, op: ops.Accept, now_ms: int) -> Accepted | Rejected:
@@ -88,27 +91,46 @@ def own(data: Data, op: ops.Own, now_ms: int) -> Answer:
 
 
 def lease(data: Data, op: ops.Lease, now_ms: int) -> Answer:
-    return data.fence(op.path, op.incarnation) or lease_next(data, op.path, op.until_ms)
+    return data.fence(op.path, op.incarnation) or lease_next(data, op.path, op.until_ms, op.show)
 
 
-def lease_next(data: Data, path: str, until_ms: int) -> Leased | Nothing:
+def lease_next(data: Data, path: str, until_ms: int, show: int = 0) -> Leased | Nothing:
     if held := data.held(path):
         return Leased(held)
     lanes = dict[str, Mail]()
     for one in data.open_mail(path):
         if one.status == "delayed":
             continue
-        lane = f"s{one.session}" if one.session else f"f{one.sender}"
+        lane = _lane_of(one)
         if lane not in lanes or one.place < lanes[lane].place:
             lanes[lane] = one
     ready = [one for one in lanes.values() if one.status == "waiting"]
     if not ready:
         return Nothing()
-    first = min(ready, key=lambda one: one.place)
+    first = min(ready, key=lambda one: data.ranks.get(one.id, one.place))
     owner = data.owners[path]
     leased = replace(first, status="leased", attempt=first.attempt + 1, incarnation=owner, until_ms=until_ms)
     _put(data, leased)
-    return Leased(leased)
+    others = [data.ranks.get(one.id, one.place) for one in ready if one is not first]
+    return Leased(leased, _shown(data, leased, min(others, default=leased.place + ALL_PLACES), show))
+
+
+def _shown(data: Data, leased: Mail, before: int, show: int) -> tuple[Mail, ...]:
+    """Of those behind it in its lane, up to the place where another lane has its turn."""
+    shown, size_bytes = list[Mail](), 0
+    behind = [one for one in data.open_mail(leased.receiver) if one.status not in ("delayed", "leased")]
+    for one in sorted(behind, key=lambda one: one.place):
+        size_bytes += len(one.body) if _lane_of(one) == _lane_of(leased) else 0
+        if _lane_of(one) != _lane_of(leased):
+            continue
+        if len(shown) == min(show, SHOWN) or one.attempt or one.place > before or size_bytes > SHOWN_BYTES:
+            break
+        shown.append(one)
+    return tuple(shown)
+
+
+def _lane_of(one: Mail) -> str:
+    return f"s{one.session}" if one.session else f"f{one.sender}"
 
 
 def extend(data: Data, op: ops.Extend, now_ms: int) -> Answer:
@@ -157,6 +179,7 @@ def _move(data: Data, mail: Mail, op: ops.Move, now_ms: int) -> Answer:
         if (intent.path, intent.message) == (mail.receiver, mail.id):
             data.intents[number] = replace(intent, path=op.receiver)
     moved = replace(mail, receiver=op.receiver)
+    data.ranks.pop(mail.id, None)
     place = data.next_number()
     _change(data, moved, now_ms, "moved", op.reason, op.mark, status="waiting", due_ms=0, place=place)
     return Done()
@@ -168,6 +191,7 @@ def resume(data: Data, op: ops.Resume, now_ms: int) -> Answer:
         return Rejected("unknown", f"cannot resume message {op.message}: there is none", str(op.message))
     if mail.status != "parked":
         return Rejected("conflict", f"cannot resume message {op.message}: it is {mail.status}", str(op.message))
+    data.ranks[mail.id] = data.next_number()
     _change(data, mail, now_ms, "answered", op.reason, op.mark, status="waiting", due_ms=0)
     return Done()
 
@@ -239,8 +263,11 @@ def ripen(data: Data, op: ops.Ripen, now_ms: int) -> Answer:
     receivers = dict[str, None]()
     for _, number in due[:limit]:
         mail = data.mail[number]
-        place = data.next_number() if mail.status == "delayed" else mail.place
-        _put(data, replace(mail, status="waiting", due_ms=0, place=place))
+        if mail.status == "delayed":
+            mail = replace(mail, place=data.next_number())
+        else:
+            data.ranks[number] = data.next_number()
+        _put(data, replace(mail, status="waiting", due_ms=0))
         data.by_clock.discard(number)
         receivers[mail.receiver] = None
     return Ripened(tuple(receivers), len(due) > limit)
@@ -299,6 +326,7 @@ def _put(data: Data, mail: Mail) -> None:
         box.add(mail.id)
     else:
         box.discard(mail.id)
+        data.ranks.pop(mail.id, None)
 
 
 def _close(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from agenthost.core.budget.amounts import Amounts
 from agenthost.journal import values
 from agenthost.journal.limits import ALL_BYTES, PAGE
 from agenthost.journal.memory.chronology import number_of
@@ -140,8 +141,47 @@ class MemoryReader:
         found = sorted((path, one.incarnation) for path, one in self._data.stash.items() if path > after)
         return tuple(found[: _page(limit)])
 
+    def repeats(self, path: str) -> bytes:
+        return self._data.repeats.get(path, b"")
+
     def intents(self, path: str, message: int | None = None) -> tuple[values.Intent, ...]:
         return tuple(one for one in self._data.intents if one.path == path and message in (None, one.message))
+
+    # ---- meters
+
+    def used(self, path: str) -> Amounts:
+        return self._data.meters.get(path, Amounts())
+
+    def metered(self, prefix: str = "", after: str = "", limit: int = 100) -> tuple[values.Metered, ...]:
+        found = sorted(path for path in self._data.meters if path > after and path.startswith(prefix))
+        return tuple(values.Metered(path, self._data.meters[path]) for path in found[: _page(limit)])
+
+    def spending(self, path: str) -> values.Spending | None:
+        return self._data.spending.get(path)
+
+    def spent(self, message: int) -> Amounts:
+        return self._data.spent.get(message, Amounts())
+
+    def grants(self, path: str, message: int = 0) -> tuple[values.Granted, ...]:
+        return tuple(one for one in self._data.grants if one.path == path and one.message in (0, message))
+
+    def counted(self, boot: int) -> int:
+        return self._data.counted.get(boot, 0)
+
+    # ---- what failed
+
+    def crash(self, id: int) -> values.Crash | None:
+        return self._data.crashes.get(id)
+
+    def crashes(self, path: str = "", before: int = 0, since_ms: int = 0, limit: int = 100) -> tuple[values.Crash, ...]:
+        found = [
+            replace(one, details=b"")
+            for number, one in sorted(self._data.crashes.items(), reverse=True)
+            if (not before or number < before)
+            and one.at_ms >= since_ms
+            and (not path or one.path == path or one.path.startswith(f"{path}/"))
+        ]
+        return tuple(found[: _page(limit)])
 
     # ---- the core
 
@@ -188,6 +228,13 @@ class MemoryReader:
         lines += data.intents
         lines += (data.tombstones[path] for path in sorted(data.tombstones))
         lines += (data.kept[path] for path in sorted(data.kept))
+        lines += (values.Repeats(path, data.repeats[path]) for path in sorted(data.repeats))
+        lines += (values.Metered(path, data.meters[path]) for path in sorted(data.meters))
+        lines += (data.spending[path] for path in sorted(data.spending))
+        lines += (values.Spent(number, data.spent[number]) for number in sorted(data.spent))
+        lines += data.grants
+        lines += (values.Counted(boot, data.counted[boot]) for boot in sorted(data.counted))
+        lines += (data.crashes[number] for number in sorted(data.crashes))
         lines += (one for boot in sorted(data.core) for one in data.core[boot])
         return iter(lines)
 

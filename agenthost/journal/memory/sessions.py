@@ -20,6 +20,7 @@ from agenthost.journal.answers import (
 )
 from agenthost.journal.limits import CHECKPOINTS, MAILBOX_MESSAGES
 from agenthost.journal.memory import mail as post
+from agenthost.journal.memory import meters
 from agenthost.journal.memory.data import Data
 from agenthost.journal.values import Intent, Stashed, State, Tombstone
 
@@ -37,6 +38,9 @@ def commit_turn(data: Data, op: ops.CommitTurn, now_ms: int) -> Answer:
             return Committed(_last_seq(data, op.path), next=_next(data, op), twice=True)
         if mail.status != "leased":
             return Rejected("stale", f"cannot commit message {op.message}: it is {mail.status}", str(op.message))
+        below = data.mail.get(op.upon)
+        if op.upon and (below is None or (below.status, below.incarnation) != ("done", op.incarnation)):
+            return Rejected("stale", f"cannot commit message {op.message}: {op.upon} is not done", str(op.message))
     elif 0 < op.turn <= data.turns.get(op.path, 0):
         return Committed(_last_seq(data, op.path), next=_next(data, op), twice=True)
     refused = (_room(data, op.path, op.checkpoint) if op.checkpoint else None) or (
@@ -100,7 +104,7 @@ def _refused_send(data: Data, op: ops.CommitTurn) -> Rejected | None:
 
 
 def _next(data: Data, op: ops.CommitTurn) -> Leased | Nothing | None:
-    return post.lease_next(data, op.path, op.lease_until_ms) if op.lease_until_ms else None
+    return post.lease_next(data, op.path, op.lease_until_ms, op.show) if op.lease_until_ms else None
 
 
 # ---- growing
@@ -207,6 +211,8 @@ def remove(data: Data, op: ops.RemoveSession, now_ms: int) -> Answer:
     data.intents = [one for one in data.intents if one.path != op.path]
     data.stash.pop(op.path, None)
     data.sessions.pop(op.path, None)
+    data.repeats.pop(op.path, None)
+    meters.forget(data, op.path)
     return Done()
 
 

@@ -9,7 +9,7 @@ from agenthost.errors import UsageError
 from agenthost.journal import ops
 from agenthost.journal.answers import Answer, Retained
 from agenthost.journal.limits import too_large
-from agenthost.journal.memory import chronology, keeping, mail, sessions, upkeep
+from agenthost.journal.memory import chronology, crashes, keeping, mail, meters, repeating, sessions, upkeep
 from agenthost.journal.memory.data import Data
 from agenthost.journal.memory.reading import MemoryReader
 
@@ -24,7 +24,7 @@ _HANDLERS: dict[type[ops.Op], Callable[[Data, Any, int], Answer]] = {
     ops.Park: mail.settle,
     ops.DeadLetter: mail.settle,
     ops.Move: mail.settle,
-    ops.Resume: mail.resume,
+    ops.Resume: meters.resume,
     ops.Requeue: mail.requeue,
     ops.Drop: mail.drop,
     ops.Strand: mail.strand,
@@ -49,6 +49,11 @@ _HANDLERS: dict[type[ops.Op], Callable[[Data, Any, int], Answer]] = {
     ops.Import: sessions.import_,
     ops.Keep: keeping.keep,
     ops.Unkeep: keeping.unkeep,
+    ops.Repeated: repeating.repeated,
+    ops.Charge: meters.charge,
+    ops.Counted: meters.counted,
+    ops.Grant: meters.grant,
+    ops.Crash: crashes.note,
     ops.Note: chronology.note,
     ops.Picture: chronology.picture,
     ops.Missed: chronology.missed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from agenthost.journal.answers import Retained
+from agenthost.journal.memory import crashes, meters
 from agenthost.journal.memory.chronology import number_of
 from agenthost.journal.memory.data import Data
 from agenthost.journal.memory.reading import size_of
@@ -21,6 +22,7 @@ def retain(data: Data, policy: Retention, now_ms: int, limit: int) -> Retained:
     sessions, more = _sessions(data, _cut(now_ms, policy.ended_ms), limit)
     events = _events(data, _cut(now_ms, policy.events_ms), limit)
     tombstones = _tombstones(data, _cut(now_ms, policy.tombstones_ms), limit)
+    crashed = crashes.retain(data, _cut(now_ms, policy.crashes_ms), policy.crashes, limit)
     if not (mail or sessions or events or more) and _surplus(data, policy):
         mail = sum(_mail(data, status, EVER, limit) for status in ("done", "dropped"))
         if not mail:
@@ -28,7 +30,8 @@ def retain(data: Data, policy: Retention, now_ms: int, limit: int) -> Retained:
         if not mail and not sessions and not more:
             events = _events(data, EVER, limit)
     more = more or bool((mail or sessions or events) and _surplus(data, policy))
-    return Retained(mail, sessions, events, tombstones, more or max(mail, sessions, events, tombstones) >= limit)
+    most = max(mail, sessions, events, tombstones, crashed)
+    return Retained(mail, sessions, events, tombstones, crashed, more or most >= limit)
 
 
 def _surplus(data: Data, policy: Retention) -> bool:
@@ -45,6 +48,7 @@ def _mail(data: Data, status: Status, until_ms: int, limit: int) -> int:
     for one in old:
         del data.mail[one.id]
         data.failures.pop(one.id, None)
+        meters.forget_message(data, one.id)
         if one.key:
             del data.keys[one.sender, one.key]
         data.intents = [kept for kept in data.intents if (kept.path, kept.message) != (one.receiver, one.id)]
@@ -66,6 +70,8 @@ def _sessions(data: Data, until_ms: int, limit: int) -> tuple[int, bool]:
         path = held.session.path
         data.intents = [one for one in data.intents if one.path != path]
         del data.sessions[path]
+        data.repeats.pop(path, None)
+        meters.forget(data, path)
         removed += 1
     return removed, False
 

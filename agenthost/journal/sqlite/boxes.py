@@ -6,7 +6,8 @@ True as long as every write goes through here: after a batch that was rolled bac
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from agenthost.journal.answers import Rejected
 from agenthost.journal.values import Incarnation
@@ -31,6 +32,16 @@ class Box:
     stashed: bool
     session: int
     last_seq: int
+    last_done: int = 0
+    """The message that its owner has finished last; 0 if that is not known."""
+    late_lease_ms: int = 0
+    """Until when ``leased`` is leased, while that is not in its row yet."""
+    late_state: tuple[Any, ...] | None = None
+    """Values of ``session_changed`` that are not in the session's row yet."""
+    coming: list[tuple[Any, ...]] = field(default_factory=list)
+    """Rows behind ``leased`` in its lane, the next one last, that will be leased one after the other; as of the
+    disturbance ``coming_at``."""
+    coming_at: int = 0
 
     def fence(self, incarnation: Incarnation, what: str) -> Rejected | None:
         if self.owner == incarnation:
@@ -47,8 +58,12 @@ class Boxes:
     def __init__(self, connection: sqlite3.Connection, sql: dict[str, str]) -> None:
         self._connection = connection
         self._select = sql["box"]
+        self._lease, self._session = sql["lease"], sql["session_changed"]
         self._known: dict[str, Box] = {}
+        self._late: list[Box] = []
         self._counter = self._stored = -1
+        self.disturbances = 0
+        """How often mail was changed in another way than by being accepted, leased or finished in its order."""
 
     def of(self, path: str) -> Box:
         box = self._known.get(path)
@@ -64,6 +79,7 @@ class Boxes:
     def forget(self) -> None:
         """The batch was rolled back."""
         self._known.clear()
+        self._late.clear()
         self._counter = self._stored = -1
 
     @property
@@ -75,8 +91,9 @@ class Boxes:
         return self._counter
 
     def rewind(self, mark: int) -> None:
-        """An operation was rolled back; those before it in the batch were not."""
+        """An operation was rolled back; those before it in the batch were not, and were settled before it."""
         self._known.clear()
+        self._late.clear()
         self._counter = mark
 
     def forget_one(self, path: str) -> None:
@@ -86,8 +103,30 @@ class Boxes:
         self._counter = self.mark + 1
         return self._counter
 
+    def disturb(self) -> None:
+        """What was looked at before may not be so any more."""
+        self.settle()
+        self.disturbances += 1
+
+    def settle(self) -> None:
+        """Write what is late, before anybody reads it from the database."""
+        for box in self._late:
+            if box.late_lease_ms and box.lease is not None:
+                _, boot, n, _ = box.lease
+                self._connection.execute(self._lease, (boot, n, box.late_lease_ms, box.leased))
+            if box.late_state is not None:
+                self._connection.execute(self._session, box.late_state)
+            box.late_lease_ms, box.late_state = 0, None
+        self._late.clear()
+
+    def late(self, box: Box) -> None:
+        """Something of it is to be written before the end of the batch. Of several turns of one agent in a batch that
+        is done once."""
+        self._late.append(box)
+
     def before_commit(self) -> None:
-        """The numbers that were given become part of the batch."""
+        """What is late, and the numbers that were given, become part of the batch."""
+        self.settle()
         if self._counter != self._stored:
             self._connection.execute("UPDATE counter SET value = ?", (self._counter,))
             self._stored = self._counter

@@ -27,8 +27,9 @@ class Chronology:
             return Done()
         if op.number > last + 1:
             return _missing(f"event {op.number}", op.boot, last)
-        row = {"boot": op.boot, "number": op.number, "now_s": op.now_s, "now_ms": now_ms}
-        return self._write("core_note", row | {"chance": op.chance, "body": op.event}, op.boot, op.number)
+        row: dict[str, Any] = {"boot": op.boot, "number": op.number, "now_s": op.now_s, "now_ms": now_ms}
+        row |= {"chance": op.chance, "body": op.event, "effects": op.effects}
+        return self._write("core_note", row, op.boot, op.number)
 
     def picture(self, op: ops.Picture, now_ms: int) -> Answer:
         last = self._last_of(op.boot)

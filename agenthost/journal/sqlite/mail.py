@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from agenthost.journal import ops
 from agenthost.journal.answers import Accepted, Answer, Done, Leased, Nothing, Rejected, Ripened
-from agenthost.journal.limits import MAILBOX_MESSAGES
+from agenthost.journal.limits import MAILBOX_MESSAGES, SHOWN, SHOWN_BYTES
 from agenthost.journal.sqlite.boxes import Box, Boxes
 from agenthost.journal.sqlite.sessions import Sessions
 from agenthost.journal.values import Cron, Mail, Status
@@ -96,6 +96,7 @@ class Post:
 
     def _oldest(self, box: Box, limit: int) -> tuple[int, ...]:
         """So many that the mailbox has room for one; none if that cannot be done."""
+        self._boxes.settle()
         surplus = box.open - limit + 1
         rows = self._run(self._sql["oldest"], {"receiver": box.path, "limit": surplus}).fetchall()
         return tuple(number for (number,) in rows) if len(rows) == surplus else ()
@@ -135,47 +136,67 @@ class Post:
         if box.owner is not None and box.owner >= op.incarnation:
             return Done() if box.owner == op.incarnation else box.fence(op.incarnation, "own") or Done()
         boot, n = op.incarnation
+        self._boxes.settle()
         self._sessions.break_stash(box, now_ms)
         self._run(self._sql["own"], {"path": op.path, "boot": boot, "n": n})
         if box.leased:
             mail = self.held(box)
             held_by = "" if mail.incarnation is None else f"incarnation {mail.incarnation[0]}.{mail.incarnation[1]} "
             self._wait_again(box, mail.id, mail.attempt, now_ms, "lost", f"{held_by}ended without a word on it")
-        box.owner, box.turn = op.incarnation, 0
+        box.owner, box.turn, box.last_done = op.incarnation, 0, 0
         return Done()
 
     def lease(self, op: ops.Lease, now_ms: int) -> Answer:
         box = self._boxes.of(op.path)
-        return box.fence(op.incarnation, "lease mail of") or self.lease_next(box, op.until_ms)
+        return box.fence(op.incarnation, "lease mail of") or self.lease_next(box, op.until_ms, op.show)
 
-    def lease_next(self, box: Box, until_ms: int) -> Leased | Nothing:
+    def lease_next(self, box: Box, until_ms: int, show: int) -> Leased | Nothing:
         """For the owner of ``box``, which somebody has checked."""
         if box.leased:
             return Leased(self.held(box))
         if not box.open:
             return Nothing()
-        return self._lease(box, self._run(self._sql["first_ready"], {"path": box.path}).fetchone(), until_ms)
+        row = self._run(self._sql["first_ready"], {"path": box.path}).fetchone()
+        return self._lease(box, row, until_ms, show)
 
-    def lease_after(self, box: Box, lane: str, until_ms: int) -> Leased | Nothing:
+    def lease_after(self, box: Box, lane: str, until_ms: int, show: int) -> Leased | Nothing:
         """As ``lease_next``, where the message of ``lane`` that was in hand is finished, and the lane has not gone on
         yet: who is first in it may be leased without having been ready, which spares two changes of an index."""
         if not box.open:
             return Nothing()
+        if box.coming and box.coming_at == self._boxes.disturbances:
+            return self._lease(box, box.coming.pop(), until_ms, show)
         row = self._run(self._sql["first_after"], (box.path, box.path, lane)).fetchone()
         if row is not None and row[4] != lane:
             self._promote(box, lane)
-        return self._lease(box, row, until_ms)
+        return self._lease(box, row, until_ms, show)
 
-    def _lease(self, box: Box, row: tuple[Any, ...] | None, until_ms: int) -> Leased | Nothing:
+    def _lease(self, box: Box, row: tuple[Any, ...] | None, until_ms: int, show: int) -> Leased | Nothing:
         if row is None or box.owner is None:
             return Nothing()
         boot, n = box.owner
         box.leased, box.lease = row[0], (row[6] + 1, boot, n, row[4])
-        self._run(self._sql["lease"], (boot, n, until_ms, row[0]))
+        if not box.late_lease_ms:
+            self._boxes.late(box)
+        box.late_lease_ms = until_ms
         leased = (*row[:5], LEASED, row[6] + 1, *row[7:12], boot, n, until_ms, *row[15:])
-        return Leased(mail_of(leased))
+        return Leased(mail_of(leased), self._shown(box, row, show) if show else ())
+
+    def _shown(self, box: Box, leased: tuple[Any, ...], show: int) -> tuple[Mail, ...]:
+        """What comes behind it. It is remembered, so that those need not be looked for again."""
+        coming, size_bytes = list[tuple[Any, ...]](), 0
+        for row in self._run(
+            self._sql["behind"], (box.path, leased[4], leased[1], box.path, leased[0], min(show, SHOWN))
+        ):
+            size_bytes += len(row[8])
+            if row[6] or size_bytes > SHOWN_BYTES:
+                break
+            coming.append(row)
+        box.coming, box.coming_at = coming[::-1], self._boxes.disturbances
+        return tuple(map(mail_of, coming))
 
     def held(self, box: Box) -> Mail:
+        self._boxes.settle()
         return mail_of(self._run(self._sql["message"], {"id": box.leased}).fetchone())
 
     def extend(self, op: ops.Extend, now_ms: int) -> Answer:
@@ -192,8 +213,14 @@ class Post:
     def finish(self, box: Box, id: int, outcome: bytes, now_ms: int) -> None:
         """Acknowledged. ``id`` is leased to the owner of ``box``, which somebody has checked. Its lane is to go on:
         ``lease_after``, or ``go_on``."""
-        self._run(self._sql["finish"], (now_ms, outcome or None, id))
-        box.leased = 0
+        if box.late_lease_ms and box.lease is not None:
+            attempt, boot, n, _ = box.lease
+            row = (attempt, boot, n, box.late_lease_ms, now_ms, outcome or None, id)
+            self._run(self._sql["finish_at_once"], row)
+            box.late_lease_ms = 0
+        else:
+            self._run(self._sql["finish"], (now_ms, outcome or None, id))
+        box.leased, box.last_done = 0, id
         box.open -= 1
 
     def go_on(self, box: Box, lane: str) -> None:
@@ -230,7 +257,7 @@ class Post:
         if row[2] != PARKED:
             why = f"cannot resume message {op.message}: it is {STATUS[row[2]]}"
             return Rejected("conflict", why, str(op.message))
-        self._run(self._sql["wait"], {"id": op.message})
+        self._wait_behind(op.message)
         self._fail(op.message, row[4], now_ms, "answered", op.reason, op.mark)
         return Done()
 
@@ -270,6 +297,7 @@ class Post:
         return Rejected("unknown", why, op.key)
 
     def cancelled(self, sender: str, key: str, now_ms: int) -> bool:
+        self._boxes.settle()
         row = self._run(self._sql["cancellable"], {"sender": sender, "key": key}).fetchone()
         if row is None or row[1] not in (DELAYED, WAITING) or row[2]:
             return False
@@ -295,7 +323,7 @@ class Post:
             if status == DELAYED:
                 self._enter(number, receiver, lane)
             else:
-                self._run(self._sql["wait"], {"id": number})
+                self._wait_behind(number)
         return Ripened(tuple(dict.fromkeys(row[1] for row in rows[:limit])), len(rows) > limit)
 
     def shift(self, op: ops.Shift, now_ms: int) -> Answer:
@@ -339,9 +367,14 @@ class Post:
     # ---- moves
 
     def _wait_again(self, box: Box, id: int, attempt: int, now_ms: int, what: str, reason: str) -> None:
+        self._boxes.disturb()
         self._run(self._sql["wait"], {"id": id})
         box.leased = 0
         self._fail(id, attempt, now_ms, what, reason)
+
+    def _wait_behind(self, id: int) -> None:
+        """It is the first of its lane, and comes again: after those that wait already in other lanes."""
+        self._run(self._sql["wait_behind"], {"id": id, "rank": self._boxes.next_number()})
 
     def _hold(
         self, box: Box, op: ops.BackOff | ops.Park, status: int, due_ms: int | None, now_ms: int, what: str
@@ -369,6 +402,7 @@ class Post:
         return Done()
 
     def _close(self, id: int, status: int, now_ms: int, what: str, reason: str, mark: ops.Mark = ops.NO_MARK) -> None:
+        self._boxes.disturb()
         receiver, lane, was, ready, attempt, _, _ = self._run(self._sql["brief"], {"id": id}).fetchone()
         box = self._boxes.of(receiver)  # before the row changes: it may be counted only now
         self._run(self._sql["close"], {"id": id, "status": status, "now_ms": now_ms})

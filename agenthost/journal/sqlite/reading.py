@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from agenthost.core.budget.amounts import Amounts
 from agenthost.errors import JournalDamaged, UsageError
 from agenthost.journal import values
 from agenthost.journal.limits import ALL_BYTES, PAGE
 from agenthost.journal.sqlite import opening, statements
+from agenthost.journal.sqlite.crashes import crash_of
 from agenthost.journal.sqlite.failures import damaged, translated
 from agenthost.journal.sqlite.mail import mail_of
+from agenthost.journal.sqlite.meters import metered_of, read_amounts, spending_of
 from agenthost.journal.sqlite.sessions import digest_of, read_entries
 
 Row = tuple[Any, ...]
@@ -155,8 +158,49 @@ class SqliteReader:
         rows = self._all("read_stashes", after=after, limit=_page(limit))
         return tuple((path, (boot, n)) for path, boot, n in rows)
 
+    def repeats(self, path: str) -> bytes:
+        rows = self._all("read_repeats", path=path)
+        return rows[0][0] if rows else b""
+
     def intents(self, path: str, message: int | None = None) -> tuple[values.Intent, ...]:
         return tuple(_intent(row) for row in self._all("read_intents", path=path, message=message))
+
+    # ---- meters
+
+    def used(self, path: str) -> Amounts:
+        rows = self._all("read_used", path=path)
+        return metered_of(rows[0]).used if rows else Amounts()
+
+    def metered(self, prefix: str = "", after: str = "", limit: int = 100) -> tuple[values.Metered, ...]:
+        rows = self._all("read_metered", prefix=prefix, after=after, limit=_page(limit))
+        return tuple(map(metered_of, rows))
+
+    def spending(self, path: str) -> values.Spending | None:
+        rows = self._all("read_spending", path=path)
+        return spending_of(rows[0]) if rows else None
+
+    def spent(self, message: int) -> Amounts:
+        rows = self._all("read_spent", message=message)
+        return read_amounts(rows[0][0]) if rows else Amounts()
+
+    def grants(self, path: str, message: int = 0) -> tuple[values.Granted, ...]:
+        found = (values.Granted(*row) for row in self._all("read_grants", path=path))
+        return tuple(one for one in found if one.message in (0, message))
+
+    def counted(self, boot: int) -> int:
+        rows = self._all("read_counted", boot=boot)
+        return int(rows[0][0]) if rows else 0
+
+    # ---- what failed
+
+    def crash(self, id: int) -> values.Crash | None:
+        for row in self._all("read_crash", id=id):
+            return crash_of(row)
+        return None
+
+    def crashes(self, path: str = "", before: int = 0, since_ms: int = 0, limit: int = 100) -> tuple[values.Crash, ...]:
+        rows = self._all("read_crashes", path=path, before=before, since_ms=since_ms, limit=_page(limit))
+        return tuple(map(crash_of, rows))
 
     # ---- the core
 
@@ -212,6 +256,13 @@ class SqliteReader:
             yield from (_intent(row) for row in self._each("export_intents"))
             yield from (values.Tombstone(*row) for row in self._each("export_tombstones"))
             yield from (values.Kept(*row) for row in self._each("export_kept"))
+            yield from (values.Repeats(*row) for row in self._each("export_repeats"))
+            yield from (metered_of(row) for row in self._each("export_metered"))
+            yield from (spending_of(row) for row in self._each("export_spending"))
+            yield from (values.Spent(number, read_amounts(used)) for number, used in self._each("export_spent"))
+            yield from (values.Granted(*row) for row in self._each("export_grants"))
+            yield from (values.Counted(*row) for row in self._each("export_counted"))
+            yield from map(crash_of, self._each("export_crashes"))
             yield from (_of_core(row) for row in self._each("export_core"))
 
     def check(self) -> tuple[str, ...]:
@@ -327,10 +378,10 @@ def _intent(row: Row) -> values.Intent:
 
 
 def _of_core(row: Row) -> values.Noted | values.Snapshot | values.Gap:
-    boot, number, what, until, now_s, at_ms, chance, body = row
+    boot, number, what, until, now_s, at_ms, chance, body, effects = row
     match what:
         case 0:
-            return values.Noted(boot, number, now_s, chance, body, at_ms)
+            return values.Noted(boot, number, now_s, chance, body, at_ms, effects)
         case 2:
             return values.Snapshot(boot, number, now_s, body, at_ms)
         case _:

@@ -19,6 +19,13 @@ _pack_entries = msgspec.msgpack.Encoder().encode
 read_entries = msgspec.msgpack.Decoder(tuple[Entry, ...]).decode
 
 
+_OF_PATH = (
+    *("drop_box", "unschedule_all", "remove_intents", "drop_stash"),
+    *("remove_meters", "remove_spending", "remove_grants", "remove_repeats"),
+)
+"""What goes with a session."""
+
+
 def digest_of(state: bytes | None) -> int | None:
     return None if state is None else zlib.crc32(state)
 
@@ -96,6 +103,8 @@ class Sessions:
 
     def grow(self, box: Box, entries: Sequence[Entry], now_ms: int) -> None:
         """The state stays as it is."""
+        if box.late_state is not None:
+            self._boxes.settle()
         last_seq = box.last_seq + len(entries)
         if box.session:
             self._run(self._sql["session_grown"], {"session": box.session, "now_ms": now_ms, "last_seq": last_seq})
@@ -106,8 +115,9 @@ class Sessions:
     def change(self, box: Box, state: bytes, state_version: int, entries: Sequence[Entry], now_ms: int) -> None:
         last_seq = box.last_seq + len(entries)
         if box.session:
-            row = (now_ms, last_seq, state_version, len(state), digest_of(state), state, box.session)
-            self._run(self._sql["session_changed"], row)
+            if box.late_state is None:
+                self._boxes.late(box)
+            box.late_state = (now_ms, last_seq, state_version, len(state), digest_of(state), state, box.session)
         else:
             self._make(box, state, state_version, last_seq, now_ms)
         self._log(box, entries, now_ms)
@@ -152,6 +162,7 @@ class Sessions:
         return Rejected("too_many", why, box.path)
 
     def keep_checkpoint(self, box: Box, name: str, now_ms: int) -> None:
+        self._boxes.settle()
         made = self._boxes.next_number()
         self._run(self._sql["checkpoint"], {"session": box.session, "name": name, "made": made, "now_ms": now_ms})
 
@@ -186,7 +197,7 @@ class Sessions:
         if box.removed:
             return Done()
         row = {"path": op.path, "session": box.session, "now_ms": now_ms, "last_seq": box.last_seq}
-        for statement in ("drop_box", "unschedule_all", "remove_intents", "drop_stash", "bury"):
+        for statement in (*_OF_PATH, "bury"):
             self._run(self._sql[statement], row)
         if box.session:
             for statement in ("remove_log", "remove_checkpoints", "remove_session"):

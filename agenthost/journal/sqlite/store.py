@@ -15,13 +15,19 @@ from agenthost.journal.limits import too_large
 from agenthost.journal.sqlite import opening, statements
 from agenthost.journal.sqlite.boxes import Boxes
 from agenthost.journal.sqlite.chronology import Chronology
+from agenthost.journal.sqlite.crashes import Crashes
 from agenthost.journal.sqlite.failures import meaning
 from agenthost.journal.sqlite.keeping import Keeping
 from agenthost.journal.sqlite.mail import Post
+from agenthost.journal.sqlite.meters import Meters
 from agenthost.journal.sqlite.reading import SqliteReader
+from agenthost.journal.sqlite.repeating import Repeating
 from agenthost.journal.sqlite.sessions import Sessions
 from agenthost.journal.sqlite.turns import Turns
 from agenthost.journal.sqlite.upkeep import Upkeep
+
+_IN_ORDER = frozenset({ops.Own, ops.Accept, ops.Lease, ops.CommitTurn, ops.Note})
+"""These say by themselves when they read what is late, or disturb (``Boxes``)."""
 
 Handler = Callable[[Any, int], Answer]
 T = TypeVar("T")
@@ -48,14 +54,23 @@ class SqliteStore:
         sessions = Sessions(connection, sql, self._boxes)
         post = Post(connection, sql, self._boxes, sessions)
         turns = Turns(connection, sql, self._boxes, post, sessions)
-        self._handlers = _handlers(post, sessions, turns, self._chronology, Keeping(connection, sql))
+        keeping, meters = Keeping(connection, sql), Meters(connection, sql)
+        crashes = Crashes(connection, sql)
+        self._handlers = _handlers(post, sessions, turns, self._chronology, keeping, meters, crashes)
+        self._handlers[ops.Repeated] = Repeating(connection, sql, self._boxes).repeated
 
     def commit(self, batch: Sequence[ops.Op], now_ms: int) -> list[Answer]:
-        handlers = self._handlers
-        self._boxes.trim()
+        handlers, boxes = self._handlers, self._boxes
+        boxes.trim()
 
         def write() -> list[Answer]:
-            return [too_large(op) or handlers[type(op)](op, now_ms) for op in batch]
+            answers = list[Answer]()
+            for op in batch:
+                kind = type(op)
+                if kind not in _IN_ORDER:
+                    boxes.disturb()
+                answers.append(too_large(op) or handlers[kind](op, now_ms))
+            return answers
 
         return self._within(write)
 
@@ -131,7 +146,13 @@ class SqliteStore:
 
 
 def _handlers(
-    post: Post, sessions: Sessions, turns: Turns, chronology: Chronology, keeping: Keeping
+    post: Post,
+    sessions: Sessions,
+    turns: Turns,
+    chronology: Chronology,
+    keeping: Keeping,
+    meters: Meters,
+    crashes: Crashes,
 ) -> dict[type[ops.Op], Handler]:
     return {
         ops.Own: post.own,
@@ -144,7 +165,7 @@ def _handlers(
         ops.Park: post.settle,
         ops.DeadLetter: post.settle,
         ops.Move: post.settle,
-        ops.Resume: post.resume,
+        ops.Resume: meters.granting(post.resume),
         ops.Requeue: post.requeue,
         ops.Drop: post.drop,
         ops.Strand: post.strand,
@@ -169,6 +190,10 @@ def _handlers(
         ops.Import: sessions.import_,
         ops.Keep: keeping.keep,
         ops.Unkeep: keeping.unkeep,
+        ops.Charge: meters.charge,
+        ops.Counted: meters.counted,
+        ops.Grant: meters.grant,
+        ops.Crash: crashes.note,
         ops.Note: chronology.note,
         ops.Picture: chronology.picture,
         ops.Missed: chronology.missed,

@@ -32,6 +32,8 @@ class Turns:
         if op.message:
             if box.leased != op.message or box.lease is None or box.lease[:3] != (op.attempt, *op.incarnation):
                 return self._not_leased(op, box)
+            if op.upon and op.upon != box.last_done and (refusal := self._upon(op)):
+                return refusal
             lane = box.lease[3]
         elif 0 < op.turn <= box.turn:
             return Committed(box.last_seq, next=self._next(box, op), twice=True)
@@ -42,8 +44,16 @@ class Turns:
         sends = self._write(op, box, lane, now_ms)
         return sends if isinstance(sends, Rejected) else Committed(box.last_seq, sends, self._next(box, op, lane))
 
+    def _upon(self, op: ops.CommitTurn) -> Rejected | None:
+        self._boxes.settle()
+        row = self._run(self._sql["brief"], {"id": op.upon}).fetchone()
+        if row is not None and row[2] == DONE and (row[5], row[6]) == op.incarnation:
+            return None
+        return Rejected("stale", f"cannot commit message {op.message}: {op.upon} is not done", str(op.message))
+
     def _not_leased(self, op: ops.CommitTurn, box: Box) -> Answer:
         """It was committed before, or it is somebody else's."""
+        self._boxes.settle()
         row = self._run(self._sql["brief"], {"id": op.message}).fetchone()
         if row is None or row[0] != op.path or (row[4], row[5], row[6]) != (op.attempt, *op.incarnation):
             why = f"cannot commit message {op.message}: attempt {op.attempt} of it is not {op.path}'s to handle"
@@ -54,6 +64,7 @@ class Turns:
 
     def _try(self, op: ops.CommitTurn, box: Box, lane: str, now_ms: int) -> Answer:
         """A send that is refused takes back the turn, and the turn alone."""
+        self._boxes.settle()
         mark = self._boxes.mark
         self._run("SAVEPOINT turn")
         sends = self._write(op, box, lane, now_ms)
@@ -95,7 +106,7 @@ class Turns:
     def _next(self, box: Box, op: ops.CommitTurn, lane: str = "") -> Leased | Nothing | None:
         """``lane`` is that of the message which is finished."""
         if lane and op.lease_until_ms:
-            return self._post.lease_after(box, lane, op.lease_until_ms)
+            return self._post.lease_after(box, lane, op.lease_until_ms, op.show)
         if lane:
             self._post.go_on(box, lane)
-        return self._post.lease_next(box, op.lease_until_ms) if op.lease_until_ms else None
+        return self._post.lease_next(box, op.lease_until_ms, op.show) if op.lease_until_ms else None

@@ -11,6 +11,10 @@ from agenthost.journal.sqlite.boxes import Boxes
 from agenthost.journal.sqlite.mail import DEAD, DONE, DROPPED
 
 EVER = 1 << 62
+_OF_SESSION = (
+    *("remove_checkpoints", "remove_intents", "remove_session"),
+    *("remove_meters", "remove_spending", "remove_grants", "remove_repeats"),
+)
 LOG_SHARE = 10
 """Log entries that go in one step for each thing of ``limit``: they are small."""
 
@@ -30,6 +34,7 @@ class Upkeep:
         sessions, more = self._sessions(_cut(now_ms, policy.ended_ms), limit)
         events = self._events(_cut(now_ms, policy.events_ms), limit)
         tombstones = self._tombstones(_cut(now_ms, policy.tombstones_ms), limit)
+        crashes = self._crashes(_cut(now_ms, policy.crashes_ms), policy.crashes, limit)
         if not (mail or sessions or events or more) and self._surplus(policy):
             # Nothing is too old: the oldest go, the least dear kind first, until it is small enough.
             mail = sum(self._mail(status, EVER, limit) for status in (DONE, DROPPED))
@@ -38,8 +43,8 @@ class Upkeep:
             if not mail and not sessions and not more:
                 events = self._events(EVER, limit)
         more = more or bool((mail or sessions or events) and self._surplus(policy))
-        more = more or max(mail, sessions, events, tombstones) >= limit
-        return Retained(mail, sessions, events, tombstones, more)
+        more = more or max(mail, sessions, events, tombstones, crashes) >= limit
+        return Retained(mail, sessions, events, tombstones, crashes, more)
 
     def vacuum(self, limit_bytes: int) -> int:
         size, before = self._pragma("page_size"), self._pragma("page_count")
@@ -65,7 +70,8 @@ class Upkeep:
         row = {"status": status, "until_ms": until_ms, "limit": limit}
         ids = self._run(self._sql["old_mail"], row).fetchall()
         self._connection.executemany(self._sql["remove_intents_of_mail"], ids)
-        self._connection.executemany(self._sql["remove_failures"], ids)
+        for statement in ("remove_failures", "remove_spent", "remove_grants_of_message"):
+            self._connection.executemany(self._sql[statement], ids)
         self._connection.executemany(self._sql["remove_mail"], ids)
         return len(ids)
 
@@ -80,7 +86,7 @@ class Upkeep:
             if entries <= 0:
                 self._run(self._sql["log_left"], row)
                 return removed, True
-            for statement in ("remove_checkpoints", "remove_intents", "remove_session"):
+            for statement in _OF_SESSION:
                 self._run(self._sql[statement], row)
             self._boxes.forget_one(path)
             removed += 1
@@ -93,6 +99,14 @@ class Upkeep:
         if found is None:
             return 0
         return self._run(self._sql["cut_core"], {"boot": found[0], "number": found[1], "limit": limit}).rowcount
+
+    def _crashes(self, until_ms: int | None, most: int | None, limit: int) -> int:
+        removed = 0
+        if until_ms is not None:
+            removed += self._run(self._sql["old_crashes"], {"until_ms": until_ms, "limit": limit}).rowcount
+        if most is not None:
+            removed += self._run(self._sql["surplus_crashes"], {"most": most, "limit": limit}).rowcount
+        return removed
 
     def _tombstones(self, until_ms: int | None, limit: int) -> int:
         if until_ms is None:

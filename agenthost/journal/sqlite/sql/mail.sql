@@ -57,7 +57,7 @@ SELECT id FROM mail WHERE receiver = :receiver AND closed_ms IS NULL AND status 
 -- name: first_ready
 SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
     closed_ms, outcome
-FROM mail WHERE receiver = :path AND ready = 1 ORDER BY place LIMIT 1;
+FROM mail WHERE receiver = :path AND ready = 1 ORDER BY coalesce(rank, place) LIMIT 1;
 
 -- name: first_after
 -- The first that is ready, or the first of this lane, which is not marked so yet: whichever has waited longer.
@@ -65,13 +65,14 @@ SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, me
     closed_ms, outcome
 FROM mail WHERE id = (
     SELECT id FROM (
-        SELECT id, min(place) FROM (
-            SELECT id, place FROM (
-                SELECT id, place FROM mail WHERE receiver = ? AND ready = 1 ORDER BY place LIMIT 1
+        SELECT id, min(rank) FROM (
+            SELECT id, rank FROM (
+                SELECT id, coalesce(rank, place) AS rank FROM mail
+                WHERE receiver = ? AND ready = 1 ORDER BY coalesce(rank, place) LIMIT 1
             )
             UNION ALL
-            SELECT id, place FROM (
-                SELECT id, place FROM mail
+            SELECT id, rank FROM (
+                SELECT id, coalesce(rank, place) AS rank FROM mail
                 WHERE receiver = ? AND lane = ? AND closed_ms IS NULL AND place IS NOT NULL
                 ORDER BY place LIMIT 1
             )
@@ -97,6 +98,10 @@ SELECT receiver, lane, status, ready, attempt, boot, n FROM mail WHERE id = :id;
 -- It is the first of its lane.
 UPDATE mail SET status = 1, ready = 1, due_ms = NULL WHERE id = :id;
 
+-- name: wait_behind
+-- As wait, behind those that wait already in other lanes.
+UPDATE mail SET status = 1, ready = 1, due_ms = NULL, rank = :rank WHERE id = :id;
+
 -- name: hold
 UPDATE mail SET status = :status, ready = 0, due_ms = :due_ms WHERE id = :id;
 
@@ -105,6 +110,21 @@ UPDATE mail SET status = :status, ready = 0, due_ms = NULL, closed_ms = :now_ms 
 
 -- name: finish
 UPDATE mail SET status = 5, closed_ms = ?, outcome = ? WHERE id = ?;
+
+-- name: finish_at_once
+-- As finish, of one whose lease was not written yet.
+UPDATE mail SET status = 5, ready = 0, attempt = ?, boot = ?, n = ?, until_ms = ?, closed_ms = ?, outcome = ?
+WHERE id = ?;
+
+-- name: behind
+-- In its lane, as far as no other lane comes between.
+SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
+    closed_ms, outcome
+FROM mail WHERE receiver = ? AND lane = ? AND closed_ms IS NULL AND place > ? AND place < coalesce((
+    SELECT coalesce(rank, place) FROM mail WHERE receiver = ? AND ready = 1 AND id <> ?
+    ORDER BY coalesce(rank, place) LIMIT 1
+), 1 << 62)
+ORDER BY place LIMIT ?;
 
 -- name: promote
 -- The lane goes on: who is first in it now is ready. Only the first was ever anything but waiting.
@@ -115,7 +135,7 @@ UPDATE mail SET ready = 1 WHERE id = (
 
 -- name: enter
 -- Into its lane, at the end: one that was delayed, or a dead letter.
-UPDATE mail SET status = 1, place = :place, due_ms = NULL, closed_ms = NULL, ready = NOT EXISTS (
+UPDATE mail SET status = 1, place = :place, rank = NULL, due_ms = NULL, closed_ms = NULL, ready = NOT EXISTS (
     SELECT 1 FROM mail WHERE receiver = :receiver AND lane = :lane AND closed_ms IS NULL AND place IS NOT NULL
 ) WHERE id = :id;
 
@@ -135,7 +155,7 @@ VALUES (
 
 -- name: move
 -- Out of its lane, until it enters the other.
-UPDATE mail SET receiver = :receiver, place = NULL, ready = 0, due_ms = NULL WHERE id = :id;
+UPDATE mail SET receiver = :receiver, place = NULL, rank = NULL, ready = 0, due_ms = NULL WHERE id = :id;
 
 -- name: move_intents
 UPDATE intents SET path = :receiver WHERE path = :path AND message = :id;

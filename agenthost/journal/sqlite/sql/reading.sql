@@ -106,15 +106,15 @@ WHERE path = :path AND (:message IS NULL OR message = :message) ORDER BY id;
 SELECT min(boot) FROM core WHERE boot > :after;
 
 -- name: read_core
-SELECT boot, number, what, until, now_s, at_ms, chance, body FROM core
+SELECT boot, number, what, until, now_s, at_ms, chance, body, effects FROM core
 WHERE boot = :boot AND number > :after ORDER BY number, what LIMIT :limit;
 
 -- name: read_picture
-SELECT boot, number, what, until, now_s, at_ms, chance, body FROM core
+SELECT boot, number, what, until, now_s, at_ms, chance, body, effects FROM core
 WHERE boot = :boot AND number = :number AND what = 2;
 
 -- name: read_last_picture
-SELECT boot, number, what, until, now_s, at_ms, chance, body FROM core
+SELECT boot, number, what, until, now_s, at_ms, chance, body, effects FROM core
 WHERE boot = :boot AND what = 2 ORDER BY number DESC LIMIT 1;
 
 -- name: read_counts
@@ -168,4 +168,4 @@ SELECT path, message, call, attempt, tool, arguments, idempotent, at_ms, outcome
 FROM intents ORDER BY id;
 
 -- name: export_core
-SELECT boot, number, what, until, now_s, at_ms, chance, body FROM core ORDER BY boot, number, what;
+SELECT boot, number, what, until, now_s, at_ms, chance, body, effects FROM core ORDER BY boot, number, what;

@@ -1,0 +1,156 @@
+"""Everything that is known of one path, as plain data: what it is, what happened to it, what it waits for. The command
+line makes sentences of it (``cli.explaining``).
+
+Also of what is not there, or never was. The rule it keeps: where the journal does not say, that is said, and the rest
+is told all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from agenthost.core.birth import AgentBirth
+from agenthost.core.freezing import frozen_above
+from agenthost.core.rest import window_of
+from agenthost.core.tree import AnyNode, State, Supervisor, Worker
+from agenthost.core.view import shown
+from agenthost.errors import AgenthostError
+from agenthost.host.chronicle import Chronicle
+from agenthost.host.incarnation import Incarnation
+from agenthost.host.journaling import Journaling, terms_of
+from agenthost.journal.remedies import ladder_of
+
+PATIENCE_S = 2.0
+RECORDS, CRASHES, CHILDREN = 15, 10, 20
+_DULL = frozenset({"agent.starting", "agent.ended", "agent.terminating", "supervisor.starting", "supervisor.stopping"})
+"""Steps of what other records tell."""
+_OF_GROUP = frozenset({"supervisor.regrouping", "supervisor.gave_up"})
+"""What a supervisor does that touches its children."""
+
+
+class Explaining:
+    """``clock`` is the core's."""
+
+    def __init__(
+        self,
+        state: State,
+        present: Callable[[str], Incarnation | None],
+        chronicle: Chronicle,
+        journaling: Journaling,
+        clock: Callable[[], float],
+    ) -> None:
+        self._state, self._present, self._chronicle = state, present, chronicle
+        self._journaling, self._clock = journaling, clock
+
+    async def explain(self, path: str) -> dict[str, Any]:
+        node = self._state.nodes.get(path)
+        mail, budgets, crashes = await asyncio.gather(
+            self._asked("outlook", {"path": path}), self._asked("budgets", {"path": path}), self._crashes(path)
+        )
+        near = difflib.get_close_matches(path, self._state.nodes, n=1) if node is None else []
+        birth = node.spec.birth if isinstance(node, Worker) else None
+        if node is None:
+            birth = self._journaling.template(path)  # of a member that need not be there
+        terms = terms_of(birth) if isinstance(birth, AgentBirth) else None
+        return {
+            "path": path,
+            "now": time.time(),
+            "is_there": node is not None,
+            "is_own": path.startswith("/.system/"),
+            "near": near[0] if near else "",
+            "can_be_woken": node is None and terms is not None,
+            "node": None if node is None else self._node(node),
+            "above": None if node is None or node.parent is None else self._above(node, node.parent),
+            "attempts": 0 if terms is None else ladder_of(terms).attempts,
+            "records": self._records(path, node),
+            "crashes": crashes,
+            "mail": mail,
+            "budgets": budgets or [],
+            "journal": self._journaling.trouble,
+            "halting": self._state.halting,
+        }
+
+    async def _asked(self, what: str, args: dict[str, Any]) -> Any:
+        if self._journaling.trouble:
+            return None
+        try:
+            return await self._journaling.ask(what, args, PATIENCE_S)
+        except AgenthostError:
+            return None
+
+    async def _crashes(self, path: str) -> list[dict[str, Any]] | None:
+        args = {"path": path, "before": 0, "since": 0.0, "limit": CRASHES}
+        found: list[dict[str, Any]] | None = await self._asked("crashes", args)
+        return None if found is None else [one for one in found if one["path"] == path]
+
+    def _node(self, node: AnyNode) -> dict[str, Any]:
+        now, wall = self._clock(), time.time()
+        found: dict[str, Any] = {
+            "kind": "supervisor" if isinstance(node, Supervisor) else "worker",
+            "state": shown(node),
+            "since": wall - (now - node.since) if node.since else None,
+            "reason": node.reason.words() if node.reason else "",
+            "restart": str(node.spec.restart),
+            "restarts": node.restarts,
+            "attempt": node.attempt,
+            "held": node.held,
+            "restarts_in_s": max(0.0, node.due_at - now) if node.due_at is not None else None,
+            "wanted": [verb for _, verb in node.ops],
+        }
+        if isinstance(node, Supervisor):
+            states = [(child.path, shown(child)) for child in node.below]
+            unwell = [(path, state) for path, state in states if state not in ("ready", "done", "asleep")]
+            found |= {"strategy": str(node.spec.strategy), "children": len(states), "unwell": unwell[:CHILDREN]}
+            return found
+        incarnation = self._present(node.path)
+        above = frozen_above(node)
+        found |= {
+            "program": not isinstance(node.spec.birth, AgentBirth),
+            "incarnation": None if incarnation is None else incarnation.name,
+            "busy_s": None,
+            "frozen_s": None if node.frozen_at is None else now - node.frozen_at,
+            "frozen_above": None if above is None else above.path,
+            "deadlines": {kind: at - now for kind, at in node.deadlines.items()} if node.frozen_at is None else {},
+            "interrupted": "" if node.interruption is None else node.interruption.why,
+            "asked": node.why_asked if node.alive else "",
+            "hibernates_s": node.spec.hibernate_s,
+            "gives_up_alone": node.window is not None,
+        }
+        if incarnation is not None and incarnation.turn.number:
+            turn = incarnation.turn
+            found["busy_s"] = (turn.frozen_at or time.monotonic()) - turn.began_at
+        return found
+
+    def _above(self, node: AnyNode, parent: Supervisor) -> dict[str, Any]:
+        window = window_of(parent, node)
+        return {
+            "path": parent.path if parent.owner is None else parent.owner.path,
+            "state": shown(parent),
+            "is_agent": parent.owner is not None,
+            "is_pool": parent.is_pool,
+            "strategy": str(parent.spec.strategy),
+            "otp_strict": parent.spec.otp_strict,
+            "intensity": window.intensity,
+            "period_s": window.period_s,
+            "used": window.used(self._clock()),
+            "own": window is not parent.window,
+            "group_waits_for": parent.waits_for,
+            "in_hand": parent.in_hand,
+            "is_next": node.name in parent.to_start,
+        }
+
+    def _records(self, path: str, node: AnyNode | None) -> list[dict[str, Any]]:
+        parent = node.parent.path if node is not None and node.parent is not None else ""
+        found = []
+        for record in reversed(list(self._chronicle.since(1))):
+            own = record.path == path and record.name not in _DULL and not record.fields.get("of_turn")
+            of_group = record.path == parent and record.name in _OF_GROUP
+            if own or (of_group and (record.name != "supervisor.regrouping" or path in record.fields.get("group", ()))):
+                found.append({"at": record.at, "name": record.name, "path": record.path, "text": record.sentence()})
+                if len(found) == RECORDS:
+                    break
+        return found[::-1]

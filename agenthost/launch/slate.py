@@ -1,0 +1,58 @@
+"""Where an agent whose interpreter does not run leaves its stack: a memfd that a zygote and all it forks have open.
+
+The handler is faulthandler's, written in C: it needs no interpreter lock. A zygote registers it once, and its children
+are born with it, so an agent pays nothing for it. They share the file and the place in it (open(2)): one writes at a
+time, whom the host has asked by a signal. Its size is sealed, so nobody can fill the memory by it.
+
+There are two signals. After the first one the agent goes on; a system call that it sleeps in may end by it (EINTR), so
+it is for those who ask for it. After the other one it ends: the handler that comes next is that of no handler, which
+ends a process (signal(7)). So C code that held the interpreter does not come back from a sleep that was cut short, and
+no turn that was given up gets a reply.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+
+SIGNAL, LAST_SIGNAL = signal.SIGRTMAX - 4, signal.SIGRTMAX - 5
+"""Beside that of ``agent.interruption``."""
+SLATE_BYTES = 256 * 1024
+"""faulthandler tells 100 threads of 100 calls at most (CPython 3.11); what does not fit is lost."""
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+class Slate:
+    """The host's end. It stays open as long as somebody who writes to it is known (``Born.slate``)."""
+
+    def __init__(self) -> None:
+        """``OSError``."""
+        self.descriptor = os.memfd_create("agenthost-stacks", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.descriptor, SLATE_BYTES)
+        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        self.taken_by: tuple[int, int] | None = None
+        """Pid and start time of one that was asked and has not written: it still may."""
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+    def wipe(self) -> None:
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+
+    @property
+    def written_bytes(self) -> int:
+        """Since it was wiped."""
+        return min(SLATE_BYTES, os.lseek(self.descriptor, 0, os.SEEK_CUR))
+
+    def read(self) -> bytes:
+        return os.pread(self.descriptor, self.written_bytes, 0)
+
+
+def take_up(descriptor: int) -> None:
+    """In a zygote, after its signals were made fresh: from here on both write the stack of whoever gets them."""
+    import faulthandler
+
+    faulthandler.register(SIGNAL, file=descriptor, all_threads=True, chain=False)
+    faulthandler.register(LAST_SIGNAL, file=descriptor, all_threads=True, chain=True)

@@ -1,0 +1,188 @@
+"""What the host tells the journal of what failed: at once, again when there is more, never of what was wanted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agenthost.core.reason import Reason
+from agenthost.host import recording
+from agenthost.host.autopsy import Autopsy
+from agenthost.host.recording import Recording
+from agenthost.journal.words import Remedied
+from agenthost.observe.names import log_name
+from agenthost.protocol.birth import Crashed
+
+CRASHED = {"kind": "exit", "reason": "exit status 1"}
+
+
+class Process:
+    """As much of an incarnation as is looked at."""
+
+    n, exited, born, began_at = 4, False, None, 0.0
+    ended_as = Reason("exit", 1)
+    crash = Crashed(trace="Traceback:\n  x = y\nValueError: no", type="ValueError", place="crew:handle+3")
+
+    class cell:
+        @staticmethod
+        def own_members() -> list[int]:
+            return []
+
+        @staticmethod
+        def usage() -> Any:
+            return type("Usage", (), {"cpu_s": 0.25})
+
+
+class Heard:
+    def __init__(self, folder: Path, *, is_there: bool = True) -> None:
+        self.words: list[dict[str, Any]] = []
+        self._said = asyncio.Event()
+        present: Any = Process() if is_there else None
+        self.it = Recording(boot=7, logs=str(folder), present=lambda path: present, say=self.say)
+
+    def say(self, path: str, boot: int, n: int, cause: str, details: bytes = b"", **more: Any) -> None:
+        unpacked = msgspec.msgpack.decode(details) if details else {}
+        self.words.append({"path": path, "n": n, "cause": cause, **more, "details": unpacked})
+        self._said.set()
+
+    async def wait(self, count: int) -> None:
+        async with asyncio.timeout(60):
+            while len(self.words) < count:
+                self._said.clear()
+                await self._said.wait()
+
+
+def heard(folder: Path, deed: Callable[[Heard], Awaitable[None]], *, is_there: bool = True) -> list[dict[str, Any]]:
+    async def all_of_it() -> list[dict[str, Any]]:
+        one = Heard(folder, is_there=is_there)
+        try:
+            await deed(one)
+            return one.words
+        finally:
+            one.it.close()
+
+    return asyncio.run(all_of_it())
+
+
+def printed(folder: Path, path: str, *lines: str) -> None:
+    stamp = datetime.now(UTC).isoformat(timespec="milliseconds")[:-6]
+    text = "".join(f"{stamp}Z 7.4 out|{line}\n" for line in lines)
+    (folder / log_name(path)).write_text(text)
+
+
+def autopsy(kind: str = "no_progress", *, is_end: bool = True) -> Autopsy:
+    return Autopsy(path="/a", boot=7, n=4, at_ms=1, kind=kind, reason="no progress", is_end=is_end, stack="here")
+
+
+def remedied(fingerprint: str = "error turn_failed", **more: Any) -> Remedied:
+    told = {"path": "/a", "boot": 7, "n": 4, "message": 9, "attempt": 2, "rung": "retry", "why": "w", "reason": "r"}
+    return Remedied(**{**told, "fingerprint": fingerprint, **more})  # type: ignore[arg-type]
+
+
+def test_an_end_is_told_at_once_and_again_with_its_last_lines(tmp_path: Path) -> None:
+    printed(tmp_path, "/a", "one", "two")
+
+    async def deed(one: Heard) -> None:
+        one.it.exited("/a", 4, CRASHED)
+        assert len(one.words) == 1
+        await one.wait(2)
+
+    first, second = heard(tmp_path, deed)
+    assert (first["cause"], first["ended"], first["reason"]) == ("crash", "exit status 1", "ValueError: no")
+    assert first["fingerprint"] == "crash ValueError at crew:handle+3"
+    assert first["details"]["trace"] == Process.crash.trace
+    assert first["details"]["usage"]["cpu_s"] == 0.25
+    assert "lines" not in first["details"] and second["details"]["lines"] == ["one", "two"]
+
+
+def test_what_was_wanted_and_tools_of_a_turn_are_not_told(tmp_path: Path) -> None:
+    async def deed(one: Heard) -> None:
+        for kind in recording.PLANNED:
+            one.it.exited("/a", 4, {"kind": kind, "reason": ""})
+        one.it.exited("/a/t", 4, {**CRASHED, "of_turn": True})
+        one.it.system_exited("/.system/router", {"kind": "shutdown", "incarnation": 3})
+
+    assert heard(tmp_path, deed) == []
+
+
+def test_of_an_attempt_only_one_that_its_process_survives_is_told_and_once(tmp_path: Path) -> None:
+    printed(tmp_path, "/a", "thinking")
+
+    async def deed(one: Heard) -> None:
+        one.it.remedied(remedied("crash ValueError at crew:handle+3"))  # its end will be told
+        one.it.remedied(remedied("refused"))
+        one.it.remedied(remedied(boot=6))
+        one.it.remedied(remedied(failed=False))  # decided anew: nobody has answered, say
+        one.it.remedied(remedied(escalates=True))
+        one.it.remedied(remedied())
+        await one.wait(1)
+
+    (told,) = heard(tmp_path, deed)
+    assert (told["cause"], told["message"], told["attempt"], told["remedy"]) == ("error", 9, 2, "retry")
+    assert told["details"] == {"lines": ["thinking"]}
+    assert heard(tmp_path, deed=_nothing_after(remedied("signal SIGKILL")), is_there=False) == []
+
+
+def _nothing_after(word: Remedied) -> Callable[[Heard], Awaitable[None]]:
+    async def deed(one: Heard) -> None:
+        one.it.remedied(word)
+
+    return deed
+
+
+def test_what_was_seen_before_the_end_goes_with_it_whichever_is_heard_first(tmp_path: Path) -> None:
+    async def before(one: Heard) -> None:
+        one.it.examined(autopsy())
+        one.it.exited("/a", 4, {"kind": "no_progress", "reason": "killed: no progress"})
+
+    async def after(one: Heard) -> None:
+        one.it.exited("/a", 4, {"kind": "no_progress", "reason": "killed: no progress"})
+        one.it.examined(autopsy())
+
+    for deed in (before, after):
+        told = heard(tmp_path, deed)[-1]
+        assert told["details"]["autopsy"]["stack"] == "here"
+        assert told["ended"] == "killed: no progress"
+
+
+def test_what_was_seen_before_an_interruption_goes_with_its_attempt_or_is_told_alone(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(recording, "UNCLAIMED_S", 0.02)
+
+    async def of_mail(one: Heard) -> None:
+        one.it.examined(autopsy("turn_timeout", is_end=False))
+        one.it.remedied(remedied("turn_timeout"))
+        await one.wait(1)
+
+    async def of_a_call(one: Heard) -> None:
+        one.it.examined(autopsy("turn_timeout", is_end=False))
+        await one.wait(1)
+        one.it.examined(autopsy("interrupted", is_end=False))  # by an operator
+        one.it.examined(autopsy("turn_timeout", is_end=False))  # the later one: it would be told after that
+        await one.wait(2)
+
+    (told,) = heard(tmp_path, of_mail)
+    assert (told["message"], told["details"]["autopsy"]["kind"]) == (9, "turn_timeout")
+    told, again = heard(tmp_path, of_a_call)
+    assert again == told
+    assert (told["cause"], told["reason"], told["details"]["autopsy"]["stack"]) == (
+        "turn_timeout",
+        "no progress",
+        "here",
+    )
+
+
+def test_of_more_than_can_be_looked_into_the_rest_is_told_without_lines(tmp_path: Path) -> None:
+    async def deed(one: Heard) -> None:
+        for n in range(recording.LOOKED_INTO + 3):
+            one.it.exited(f"/a{n}", n, CRASHED)
+
+    words = heard(tmp_path, deed)
+    assert len(words) == recording.LOOKED_INTO + 3
+    assert words[-1]["details"]["lines_missing"] == f"{recording.LOOKED_INTO} others were being looked into"
