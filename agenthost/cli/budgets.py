@@ -9,10 +9,7 @@ import typer
 
 from agenthost.cli.asking import client, complete_path, normal
 from agenthost.cli.showing import Column, Format, dump, table
-from agenthost.config.budget_kinds import Count, count
-from agenthost.config.problem import Refused
-from agenthost.config.units import duration_s
-from agenthost.core.budget.amounts import FIELDS, METERS, SECONDS, WHOLE, shown
+from agenthost.core.budget.meters import FIELD_OF, METERS, SECONDS, WHOLE, shown
 from agenthost.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
 NAME = "budget"
 app = typer.Typer(name=NAME, help="What agents may use, and have used.", no_args_is_help=True)
 _WORDS = {"stopped": "used up", "asks": "used up, asks", "falls_back": "fell back"}
-_TIMES = {"wall_s": "wall", "cpu_s": "cpu"}
+_TIMES = {field: meter for meter, field in FIELD_OF.items()}
 
 
 @app.command()
@@ -53,8 +50,8 @@ def _rows(sheet: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         if bound["scope"] != "turn":
             bounded.add(meter)
         yield where, bound["scope"], meter, shown(meter, bound["used"]), shown(meter, bound["of"]) + unit, state
-    for name in FIELDS:
-        meter, value = _TIMES.get(name, name), sheet["used"][name]
+    for name, value in sheet["used"].items():
+        meter = _TIMES.get(name, name)
         if value and meter not in bounded:
             yield where, "", meter, shown(meter, value), "", ""
 
@@ -101,18 +98,15 @@ def grant(
 
 
 def _amount(meter: str, text: str) -> float:
+    from agenthost.config.budget_kinds import positive_count
+    from agenthost.config.problem import Refused
+    from agenthost.config.units import duration_s
+
     try:
         if meter in SECONDS:
             return duration_s(text, positive=True)
-        return _count(text) if meter in WHOLE else float(text)
+        return positive_count(text) if meter in WHOLE else float(text)
     except Refused as refused:
         raise UsageError(f"cannot grant {meter} {text}: {refused.what}", hint=refused.hint) from None
     except ValueError:
         raise UsageError(f"cannot grant {meter} {text}: it is no number") from None
-
-
-def _count(text: str) -> float:
-    found = count(text)
-    if not found > 0:
-        raise Refused(f"{Count().words} is wanted")
-    return found

@@ -169,7 +169,7 @@ _AT_LIMIT = {
 
 def _of_budgets(facts: Facts) -> Iterator[str]:
     """Of its own, and of whatever is above it."""
-    from agenthost.core.budget.amounts import shown
+    from agenthost.core.budget.meters import shown
 
     for sheet in facts["budgets"]:
         for bound in sheet["bounds"]:

@@ -18,7 +18,7 @@ def inspect(
     stack: Annotated[bool, typer.Option("--stack", "-s", help="With where its threads and tasks stand.")] = False,
     output: Annotated[Plain, typer.Option("-o", "--output", help="Format.")] = Plain.text,
 ) -> None:
-    """Look at what an agent does now: its turn, its processes and, with --stack, its Python stack.
+    """What an agent does now: its turn, its processes, its stack.
 
     Nothing is changed by it: the agent goes on.
     """

@@ -45,7 +45,7 @@ def replay(
     rules: Annotated[bool, typer.Option("--rules", help="Only print the rules, and what they say.")] = False,
     output: Annotated[Lines, typer.Option("-o", "--output", help="Format; json is one object a line.")] = Lines.text,
 ) -> None:
-    """Decide again what the host has decided, and show by which rule.
+    """Decide again what the host has decided, and by which rule.
 
     Exit status 1 if anything does not come out as it was recorded, or events are missing.
     """

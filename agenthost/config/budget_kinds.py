@@ -47,6 +47,14 @@ def count(text: str) -> float:
     return float(text[:-1]) * _SIZES[text[-1]] if text[-1:] in _SIZES else float(text)
 
 
+def positive_count(text: str) -> float:
+    """Of an operator's word. ``ValueError`` for what is no number, ``Refused`` for 0 and less."""
+    found = count(text)
+    if not found > 0:
+        raise Refused(f"{Count().words} is wanted")
+    return found
+
+
 _COST: Kind = Share("a number above 0, such as 0.5", 0.0, 1e12, above=True)
 _OF_TURN = (
     Key("cost", _COST, "What it costs, by `prices`, or as `ctx.spend(cost=...)` says.", "no limit"),

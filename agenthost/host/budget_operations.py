@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable
 from typing import Any
 
-from agenthost.core.budget.amounts import METERS
+from agenthost.core.budget.meters import METERS
 from agenthost.errors import UsageError
 from agenthost.host.journaling import Journaling
 from agenthost.protocol import operations as ask

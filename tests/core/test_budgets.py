@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from agenthost.core.birth import AgentBirth
-from agenthost.core.budget.amounts import FIELDS, METERS, Amounts, shown
+from agenthost.core.budget.amounts import FIELDS, Amounts
 from agenthost.core.budget.budget import Budget
 from agenthost.core.budget.crossing import Crossing, crossing
+from agenthost.core.budget.meters import METERS, shown
 from agenthost.core.budget.prices import Price, Prices
 from agenthost.core.budget.scope import Scope, Scopes, above, scopes_of_tree
 from agenthost.core.spec import SupervisorSpec, WorkerSpec

@@ -132,7 +132,7 @@ def test_the_first_restart_is_at_once_and_the_next_ones_wait_longer_and_longer(s
         for before, after in itertools.pairwise(events)
         if before["name"] == "agent.restarting" and after["name"] == "agent.starting"
     ]
-    assert waited[1] >= 0.2 and waited[2] >= 0.4, waited
+    assert waited[1] > 0.19 and waited[2] > 0.39, waited  # by the clock of the records, which may be set
 
 
 def test_one_for_all_restarts_all_with_new_processes_in_order(start: Start, places: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from agenthost.core.budget.amounts import Amounts, shown
+from agenthost.core.budget.amounts import Amounts
+from agenthost.core.budget.meters import shown
 from agenthost.core.budget.scope import Scope
 
 _COUNTED = frozenset({"tool_calls", "processes", "restarts"})
