@@ -33,9 +33,10 @@ from agenthost.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from agenthost.agent.agent import IGNORE, Agent, Message
+    from agenthost.agent.async_context import AsyncContext
     from agenthost.agent.async_popen import AsyncTool
     from agenthost.agent.children import AsyncChild, Child
-    from agenthost.agent.context import AsyncContext, Context
+    from agenthost.agent.context import Context
     from agenthost.agent.group import AsyncGroup, Group
     from agenthost.agent.monitor import AsyncMonitor, Ended, Monitor
     from agenthost.agent.popen import Tool
@@ -77,7 +78,7 @@ _HOMES = {
     "Agent": "agenthost.agent.agent",
     "Message": "agenthost.agent.agent",
     "Context": "agenthost.agent.context",
-    "AsyncContext": "agenthost.agent.context",
+    "AsyncContext": "agenthost.agent.async_context",
     "Child": "agenthost.agent.children",
     "AsyncChild": "agenthost.agent.children",
     "Ran": "agenthost.agent.ran",

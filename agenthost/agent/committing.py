@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import time
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import msgspec
 from agenthost.agent.agent import Message
 from agenthost.agent.durable import FENCED, Durable, check_name
 from agenthost.agent.stored_state import EMPTY, opened, version_of
-from agenthost.agent.turn import Undone, exit_status, one_line
+from agenthost.agent.turn import Undone, exit_status, one_line, trace_of, words_of
 from agenthost.errors import (
     AgenthostError,
     JournalFull,
@@ -234,8 +233,8 @@ async def failed(durable: Durable, until: Until, one: mail.Mail, error: BaseExce
     survives = isinstance(error, AgenthostError | TurnInterrupted | Inapplicable)
     if isinstance(error, SystemExit) and error.code == FENCED:
         return FENCED
-    why = str(error) if survives else one_line(error)
-    trace = "" if survives else "".join(traceback.format_exception(error))
+    why = words_of(error) if survives else one_line(error)
+    trace = "" if survives else trace_of(error)
     status = None if survives else exit_status(error, trace)
     brake, loops = durable.brake, None
     failure = failure_of(error if brake is None or brake.found is None else brake.found)
@@ -267,7 +266,7 @@ def last_word(durable: Durable, error: AgenthostError) -> None:
 
     one = durable.in_hand
     if one is not None:
-        fail = mail.Fail(0, one.message, one.attempt, str(error), failure=failure_of(error))
+        fail = mail.Fail(0, one.message, one.attempt, words_of(error), failure=failure_of(error))
         durable.open().ask(lambda number: msgspec.structs.replace(fail, id=number))
 
 

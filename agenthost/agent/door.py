@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from agenthost.agent.receiving import receive
 from agenthost.agent.sentry import HOST_GONE, say
 from agenthost.errors import JournalUnavailable, ProtocolError
 from agenthost.protocol import birth, mail
@@ -236,9 +237,8 @@ class Door:
     def _hear_early(self) -> bool:
         """Before there is a desk."""
         try:
-            packet, descriptors, _, _ = socket.recv_fds(
-                self._birth_socket, _PACKET_BYTES, 1, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
-            )
+            flags = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+            packet, descriptors = receive(self._birth_socket, _PACKET_BYTES, flags)
         except BlockingIOError:
             return True
         except OSError:

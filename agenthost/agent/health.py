@@ -19,9 +19,9 @@ from agenthost.errors import AnswerRejected
 from agenthost.protocol.codec import pack_body, unpack_body
 
 if TYPE_CHECKING:
-    from agenthost.agent.context import AsyncContext, Context
+    from agenthost.agent.async_context import AsyncContext
+    from agenthost.agent.context import Context
     from agenthost.agent.judging import Ask
-    from agenthost.protocol.birth import Certificate
 
 
 class Health:
@@ -53,13 +53,6 @@ class Health:
             deadline = time.monotonic() + self._judge.timeout_s
             deadline = deadline if context.deadline is None else min(deadline, context.deadline)
             await examine(self._judge, self._ask, message.body, travelled(answer), deadline)
-
-
-def health_of(agent: Agent, certificate: Certificate, ask: Ask) -> Health | None:
-    """None where nothing is asked of its answers."""
-    if certificate.schema is None and certificate.judge is None and check_of(agent) is None:
-        return None
-    return Health(agent, certificate.schema, certificate.judge, ask)
 
 
 def check_of(agent: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from agenthost.agent.asking import Asked, Requests, request
 from agenthost.agent.bell import Bell
-from agenthost.agent.context import LONGEST_S, within
+from agenthost.agent.deadlines import LONGEST_S, within
 from agenthost.agent.monitor import AsyncMonitor, Ended, Monitors, Watch
 from agenthost.errors import AgenthostError, TimedOut
 from agenthost.protocol import wishes

@@ -14,7 +14,8 @@ from agenthost.later import checked_key, checked_name, due, in_zone
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from agenthost.agent.context import AsyncContext, Context
+    from agenthost.agent.async_context import AsyncContext
+    from agenthost.agent.context import Context
 
 
 class Post(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
@@ -37,11 +37,17 @@ SHORT_BYTES = 16
 """An answer of fewer bytes is a nod: it may be the same for ever."""
 LOOPED = 1
 """Exit status of an agent that does not stop calling."""
+LONG_BYTES = 1024
+"""Arguments that are longer when packed are long: maps are equal in the same order only, and at first they are compared
+by length and both ends. To hash 100 KB costs a good part of the call."""
+_END_BYTES = 128
 _SHAPED = 2000
 """Characters of an error's text that tell it from others."""
 
 _in_order = msgspec.msgpack.Encoder(order="deterministic").encode
 """Equal maps alike, whatever their order."""
+_FLAT = frozenset({str, bytes, int, float, bool, type(None)})
+"""Packed alike as they are."""
 
 
 class Brake:
@@ -78,18 +84,29 @@ class Brake:
         if self.found is not None:
             raise self.found
 
-    def call(self, tool: str, arguments: Any) -> None:
-        """Before it is made."""
+    def call(self, tool: str, arguments: Any, packed: bytes | None = None) -> None:
+        """Before it is made. ``packed`` are the arguments, where they are packed anyway."""
         if self.found is not None:
             self._refuse(self.found)
         if not self._loops.same_call:
             return
-        try:
-            key = blake2b(_in_order((tool, arguments)), digest_size=8).digest()
-        except (TypeError, ValueError, OverflowError):
-            return  # what msgpack cannot carry, or msgspec cannot sort, is another's to refuse
-        if count := self._repeats.call(key):
+        if packed is None:
+            try:
+                packed = pack_body(arguments)
+            except TypeError:
+                return  # another's to refuse
+        if len(packed) > LONG_BYTES:
+            ends = b"%d %b%b" % (len(packed), packed[:_END_BYTES], packed[-_END_BYTES:])
+            count = self._repeats.long_call(_key(tool, ends), lambda: _key(tool, packed))
+        else:
+            count = self._repeats.call(_key(tool, packed if type(arguments) in _FLAT else _sorted(arguments, packed)))
+        if count:
             self._stop_call(tool, count)
+
+    def calls(self, wishes: Sequence[tuple[str, Any]], bodies: Sequence[tuple[str, bytes]]) -> None:
+        """As ``call``, of several at once: (path, arguments), and (path, packed)."""
+        for (path, arguments), (_, packed) in zip(wishes, bodies, strict=True):
+            self.call(path, arguments, packed)
 
     def recorded(self, tool: str, digest: str) -> None:
         """As ``call``, of one that ``tool_calls`` writes down."""
@@ -186,6 +203,17 @@ def after_loop(error: BaseException, brake: Brake | None) -> BaseException:
 
 def _hint(name: str) -> str:
     return f"if that is meant, raise 'loops: {{{name}: ...}}' in the config"
+
+
+def _sorted(arguments: Any, packed: bytes) -> bytes:
+    try:
+        return _in_order(arguments)
+    except (TypeError, ValueError, OverflowError):  # what msgspec cannot sort: keys of several kinds, say
+        return packed
+
+
+def _key(tool: str, packed: bytes) -> bytes:
+    return _digest(f"{tool}\0".encode("utf-8", "surrogatepass") + packed)
 
 
 def _digest(said: bytes) -> bytes:

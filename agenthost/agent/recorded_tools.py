@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agenthost.agent import popen, tools
-from agenthost.agent.context import LONGEST_S
+from agenthost.agent.deadlines import LONGEST_S
 from agenthost.agent.ran import Ran
 from agenthost.agent.tool_calls import Round, ToolCalls, Wish
 from agenthost.agent.tool_wants import check_seconds, check_streamed, check_surroundings

@@ -41,6 +41,7 @@ async def apply(durable: Durable, until: Until, remedy: mail.Remedy, attempt: At
         case "retry" | "ask" | "escalate" | "dead_letter":
             pass
         case name:
+            attempt.remedy = _as_written(name, remedy.rung)
             await _authors(durable, agent, name, attempt, parameters)
 
 
@@ -76,17 +77,33 @@ async def _roll_back(durable: Durable, until: Until, turns: int) -> None:
 
 async def _authors(durable: Durable, agent: Agent, name: str, attempt: Attempt, parameters: dict[str, Any]) -> None:
     """A rung of the author's own: ``function(agent, attempt, **parameters)``. It may change ``agent.state``; a dict
-    that it returns is merged into the args as ``vary`` does; False says that it cannot be applied."""
+    that it returns is merged into the args as ``vary`` does; None and True say that it has been applied, False that it
+    cannot be."""
     module, _, function_name = name.rpartition(":" if ":" in name else ".")
+    shown = attempt.remedy
     try:
         function = getattr(modules.load(module), function_name)
     except Exception as error:  # the author's module may raise anything while it is imported
-        raise Inapplicable(f"cannot load {name}: {one_line(error)}") from error
-    found = await _called(name, function, agent, attempt, **parameters)
+        raise Inapplicable(f"cannot load {shown}: {one_line(error)}") from error
+    found = await _called(shown, function, agent, attempt, **parameters)
     if found is False:
-        raise Inapplicable(f"cannot apply {name}: it says so")
+        raise Inapplicable(f"cannot apply {shown}: it says so")
     if isinstance(found, dict):
         durable.vary(found)
+    elif found is not None and found is not True:
+        what = f"it has returned {type(found).__name__}, and a dict, None, True or False is wanted"
+        raise Inapplicable(f"cannot apply {shown}: {what}")
+
+
+def _as_written(name: str, rung: str) -> str:
+    """Its name as the config has it, with which its step begins: the file of a function may be named from the folder of
+    the config, and people and models are not told where that is."""
+    file, colon, function = name.rpartition(":")
+    if not file.endswith(".py"):
+        return name
+    last = f"{file.rpartition('/')[2]}{colon}{function}"
+    at = rung.find(last)
+    return last if at < 0 else rung[: at + len(last)]
 
 
 async def _called(name: str, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:

@@ -12,11 +12,11 @@ import socket
 import sys
 import threading
 import traceback
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from agenthost.agent import loading
 from agenthost.agent.agent import IGNORE, Agent, create
-from agenthost.agent.context import AsyncContext, Context, Tell
+from agenthost.agent.context import Context
 from agenthost.agent.desk import SyncDesk
 from agenthost.agent.durable import Durable
 from agenthost.agent.turn import CRASHED, one_line, tell_crashes
@@ -24,6 +24,10 @@ from agenthost.agent.wires import Wires
 from agenthost.errors import StartFailed, UsageError
 from agenthost.launch import modules
 from agenthost.protocol.birth import Certificate, Crashed
+
+if TYPE_CHECKING:
+    from agenthost.agent.desks import Tell
+    from agenthost.agent.loops import Brake
 
 _ENDING_S = 3.0
 """What threads, tasks and exit functions of the author's get after a crash."""
@@ -86,6 +90,7 @@ def warm() -> None:
 
 
 def _run_async(agent: Agent, wires: Wires, birth_socket: socket.socket, durable: Durable) -> int:
+    from agenthost.agent.async_context import AsyncContext
     from agenthost.agent.async_desk import AsyncDesk
     from agenthost.agent.loop import run_loop, settled
 
@@ -160,10 +165,12 @@ def _flush() -> None:
 class _Unready:
     """The desk of ``on_start``: the host does not know us yet, so nothing can be asked of it."""
 
-    def ask(self, path: str, body: Any, deadline: float) -> NoReturn:
+    def ask(self, path: str, body: Any, deadline: float, brake: Brake | None = None) -> NoReturn:
         _refuse(path)
 
-    def exchange(self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None) -> NoReturn:
+    def exchange(
+        self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None, brake: Brake | None = None
+    ) -> NoReturn:
         _refuse(wishes[0][0] if wishes else "others")
 
     def deliver(self, path: str, body: Any, deadline: float) -> NoReturn:

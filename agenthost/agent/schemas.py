@@ -26,7 +26,10 @@ class Schema:
     def fault(self, answer: Any) -> tuple[str, str] | None:
         """(what is wrong, in words; which rule of the schema says so), None if nothing is. ``answer`` is plain data, as
         it is after a journey."""
-        found = best_match(self._validator.iter_errors(answer))
+        try:
+            found = best_match(self._validator.iter_errors(answer))
+        except RecursionError:  # the schema refers to itself without end, or the answer is as deep as that
+            return "its schema and it are nested too deeply to be compared", "#"
         return None if found is None else (_words(found), _pointer(found.absolute_schema_path))
 
 

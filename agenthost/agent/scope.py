@@ -18,7 +18,7 @@ from agenthost.agent.bell import Bell
 from agenthost.agent.birth import Birth, How, end_all
 from agenthost.agent.blocking import finish
 from agenthost.agent.children import AsyncChild, Child
-from agenthost.agent.context import LONGEST_S, within
+from agenthost.agent.deadlines import LONGEST_S, within
 from agenthost.agent.kin import Kin
 from agenthost.agent.monitor import Ended
 from agenthost.agent.wanted import What, wanted

@@ -23,6 +23,7 @@ from collections.abc import Callable
 
 from agenthost.agent.interruption import FIRST_AGAIN_MS, LAST_AGAIN_MS, Interruptible, Interruption
 from agenthost.agent.progress import steps
+from agenthost.agent.receiving import receive
 from agenthost.agent.timer import clear_timer, make_timer, set_timer
 from agenthost.errors import Overloaded, ProtocolError
 from agenthost.protocol import birth
@@ -148,7 +149,7 @@ class Sentry:
     def hear(self) -> bool:
         """Read one packet of the birth socket and act on it. False if an end of it is closed."""
         try:
-            packet, descriptors, _, _ = socket.recv_fds(self._socket, _PACKET_BYTES, 1, _FLAGS)
+            packet, descriptors = receive(self._socket, _PACKET_BYTES, _FLAGS)
         except BlockingIOError:
             return True
         except OSError:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 BUNCH_S = 0.02
 MODELS, MODEL_MOST = 1000, 200
 """Names of models that one process may tell of, and characters of each."""
-MOST = 10**12
+MOST_ONCE = 10**12
+"""Less than a meter bears (``core.budget.budget.MOST``): several go in one word."""
 _LATER_BYTES = 1024 * 1024
 """More than this on its way to the journal: it is said later."""
 
@@ -186,9 +187,9 @@ class Spending:
 
 def check_spent(tokens_in: Any, tokens_out: Any, model: Any, cost: Any) -> None:
     for name, value in (("tokens_in", tokens_in), ("tokens_out", tokens_out)):
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MOST:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MOST_ONCE:
             raise UsageError(f"cannot spend {value!r} {name}: give a whole number from 0 on")
     if not isinstance(model, str) or len(model) > MODEL_MOST:
         raise UsageError(f"cannot use {model!r} as the name of a model: give a text of at most {MODEL_MOST} characters")
-    if cost is not None and (not isinstance(cost, int | float) or not math.isfinite(cost) or not 0 <= cost < MOST):
+    if cost is not None and (not isinstance(cost, int | float) or not math.isfinite(cost) or not 0 <= cost < MOST_ONCE):
         raise UsageError(f"cannot spend {cost!r}: give a number from 0 on, in the currency of the prices")

@@ -13,6 +13,8 @@ import threading
 from types import CodeType, FrameType
 from typing import Any
 
+from agenthost.observe.middle import cut_middle
+
 MOST_BYTES = 56 * 1024
 """Of the text as UTF-8; a packet of the birth socket takes 64 KiB."""
 MOST_THREADS, MOST_TASKS = 64, 100
@@ -44,18 +46,7 @@ def all_stacks() -> str:
         parts.append(f"{len(frames) - MOST_THREADS} more threads")
     for loop in loops:
         parts.extend(_tasks_of(loop))
-    return cut("\n\n".join(parts) + "\n", MOST_BYTES)
-
-
-def cut(text: str, most_bytes: int) -> str:
-    """At most so long as UTF-8; of what is longer the middle is left out, and that is said."""
-    data = text.encode("utf-8", "backslashreplace")
-    if len(data) <= most_bytes:
-        return data.decode()
-    left = max(0, most_bytes - 64)
-    head, tail = data[: left // 2], data[len(data) - (left - left // 2) :]
-    dropped = len(data) - len(head) - len(tail)
-    return f"{head.decode(errors='ignore')}\n[... {dropped} bytes left out ...]\n{tail.decode(errors='ignore')}"
+    return cut_middle("\n\n".join(parts) + "\n", MOST_BYTES)
 
 
 def _without_ours(frame: FrameType | None) -> FrameType | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agenthost.agent.birth import Birth, end_all
-from agenthost.agent.context import LONGEST_S
+from agenthost.agent.deadlines import LONGEST_S
 from agenthost.agent.ran import Ran, words
 from agenthost.agent.tool_output import Echo
 from agenthost.agent.tool_pipes import Pipes, Pump

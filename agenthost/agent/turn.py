@@ -53,12 +53,12 @@ def fail(callee: Callee, turn: Turn, error: BaseException) -> int | None:
     """Answer the caller. Returns the status to exit with, None if the agent goes on."""
     if isinstance(error, TurnInterrupted):
         code = BudgetExhausted.code if error.kind == "budget" else Interrupted.code
-        callee.fail(turn, code, str(error))
+        callee.fail(turn, code, words_of(error))
         return None
     if isinstance(error, AgenthostError):
-        callee.fail(turn, error.code, str(error), getattr(error, "trace", ""))
+        callee.fail(turn, error.code, words_of(error), getattr(error, "trace", ""))
         return None
-    trace = "".join(traceback.format_exception(error))
+    trace = trace_of(error)
     callee.fail(turn, HandlerFailed.code, one_line(error), trace)
     return exit_status(error, trace)
 
@@ -81,12 +81,28 @@ def exit_status(error: BaseException, trace: str = "") -> int:
             return (error.code or 0) & 0xFF
         print(error.code, file=sys.stderr, flush=True)
         return CRASHED
-    trace = trace or "".join(traceback.format_exception(error))
+    trace = trace or trace_of(error)
     _tell(error, trace[-_MOST_OF_TRACE:])
     print(trace, end="", file=sys.stderr, flush=True)
     return CRASHED
 
 
+def words_of(error: BaseException) -> str:
+    """What it says, as it can be sent: an author's may be no UTF-8 (surrogateescape, PEP 383), or raise."""
+    try:
+        return sendable(str(error))
+    except Exception:  # of its __str__, which is the author's
+        return f"a {type(error).__name__} that cannot say why"
+
+
+def trace_of(error: BaseException) -> str:
+    return sendable("".join(traceback.format_exception(error)))
+
+
+def sendable(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def one_line(error: BaseException) -> str:
-    text = str(error).partition("\n")[0]
+    text = words_of(error).partition("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

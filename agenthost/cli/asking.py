@@ -79,6 +79,33 @@ def new_members(asked: Client, patterns: list[str]) -> list[str]:
     return [path for path in wanted if path not in rows and rows.get(path.rpartition("/")[0], {}).get("pool")]
 
 
+def known(asked: Client, path: str) -> str:
+    """``path``, if it is there or was: a session, a record or a crash of it is known too. ``UnknownName`` with the
+    nearest path."""
+    where = normal(path)
+    if where == "/" or where.startswith("/.system"):
+        return where
+    if _is_glob(where):
+        raise UnknownName(f"there is no {where}", hint="name one path; no glob is taken here")
+    facts = asked.request("explain", {"path": where})
+    if not is_known(facts):
+        raise unknown(facts)
+    return where
+
+
+def is_known(facts: dict[str, Any]) -> bool:
+    """``facts`` are those of ``explain``. Where the journal does not say, it may be."""
+    if any(facts[name] for name in ("is_there", "is_own", "can_be_woken", "records", "crashes")):
+        return True
+    mail = facts["mail"]
+    return mail is None or bool(mail.get("session") or mail.get("removed") or mail.get("open") or mail.get("dead"))
+
+
+def unknown(facts: dict[str, Any]) -> UnknownName:
+    hint = f"did you mean {facts['near']}?" if facts["near"] else "see: agenthost status -o name"
+    return UnknownName(f"there is no {facts['path']}, and nothing is known of one", hint=hint)
+
+
 def chosen(patterns: Iterable[str], known: Iterable[str]) -> list[str]:
     """Those of ``known`` that ``patterns`` name. ``UnknownName`` for a pattern that names none."""
     listed, found = list(known), dict[str, None]()

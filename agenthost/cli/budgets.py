@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agenthost.cli.asking import client, complete_path, normal
+from agenthost.cli.asking import client, complete_path, known, normal
 from agenthost.cli.showing import Column, Format, dump, table
 from agenthost.core.budget.meters import FIELD_OF, METERS, SECONDS, WHOLE, shown
 from agenthost.errors import UsageError
@@ -32,12 +32,14 @@ def show(
 ) -> None:
     """What was used, and of how much. Without PATH: all that the config bounds."""
     with client() as host:
-        found = list(_sheets(host, normal(path) if path else "", below=below))
+        found = list(_sheets(host, known(host, path) if path else "", below=below))
     if output not in (Format.table, Format.wide):
         dump(found, output, items=found, key="path")
         return
     columns = [Column("PATH"), Column("SCOPE", miss=2), Column("METER"), Column("USED"), Column("OF"), Column("STATE")]
-    table(columns, [row for sheet in found for row in _rows(sheet)], full=output is Format.wide)
+    rows = [row for sheet in found for row in _rows(sheet)]
+    empty = f"Nothing of {normal(path)} is bounded, and it has used nothing." if path else "The config bounds nothing."
+    table(columns, rows, full=output is Format.wide, empty=empty)
 
 
 def _rows(sheet: dict[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -57,11 +59,12 @@ def _rows(sheet: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _sheets(host: Client, path: str, *, below: bool) -> Iterator[dict[str, Any]]:
-    if not below:
+    if path and not below:
         yield from host.request("budgets", {"path": path})
         return
     after = ""
-    while page := host.request("budgets", {"path": path or "/", "below": True, "after": after}):
+    wanted = {"path": path or "/", "below": True} if below else {"path": ""}
+    while page := host.request("budgets", {**wanted, "after": after}):
         yield from page
         after = page[-1]["path"]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agenthost.cli.asking import client, complete_path, normal, seconds
+from agenthost.cli.asking import client, complete_path, known, normal, seconds
 from agenthost.cli.cell_lines import process_lines
 from agenthost.cli.showing import Column, Format, Plain, clock, dump, table
 from agenthost.observe.printable import printable, span
@@ -39,6 +39,9 @@ def ls(
     younger = time.time() - since if since is not None else 0.0
     with _looking(file) as look:
         found = list(_some(look, normal(path) if path and path != "/" else "", younger, lines))
+    if path and not found and file is None:
+        with client() as asked:
+            known(asked, path)
     if output in (Format.table, Format.wide):
         columns = [Column("NUMBER"), Column("AT", miss=3), Column("AGENT"), Column("MESSAGE", miss=2)]
         columns += [Column("ATTEMPT", miss=4), Column("ENDED", miss=5), Column("REMEDY", miss=1), Column("REASON")]
@@ -49,7 +52,9 @@ def ls(
             )
             for one in found
         ]
-        table(columns, rows, full=output is Format.wide)
+        where = f" of {normal(path)} or below" if path else ""
+        younger_than = f" in the last {span(since)}" if since is not None else ""
+        table(columns, rows, full=output is Format.wide, empty=f"No failure{where} is known{younger_than}.")
     else:
         dump(found, output, items=found, key="number")
 
@@ -127,6 +132,7 @@ def page(one: dict[str, Any]) -> Iterator[str]:
     yield from _block("last lines", _without(details.get("lines", []), trace))
     if "lines_missing" in details:
         yield from _fact("last lines", f"not kept: {details['lines_missing']}")
+    yield from _fact("left out", ", ".join(details.get("left_out", [])))
     yield from _fact("unreadable", details.get("unreadable", ""))
 
 

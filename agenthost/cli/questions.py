@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agenthost.cli.asking import client, complete_path, normal
+from agenthost.cli.asking import client, complete_path, known, normal
 from agenthost.cli.showing import Column, Format, dump, table
 from agenthost.errors import UnknownName, UsageError
 
@@ -36,16 +36,27 @@ def asked(
     """List messages that wait for a person, oldest first."""
     with client() as host:
         found = list(_questions(host, normal(path) if path else ""))
+        if path and not found:
+            known(host, path)
     if output in (Format.table, Format.wide):
         columns = [Column("NUMBER"), Column("AGENT"), Column("SINCE", miss=2), Column("UNTIL", miss=3)]
         columns += [Column("QUESTION"), Column("BECAUSE", miss=1)]
         rows = [
-            (one["message"], one["receiver"], _at(one["since"]), _at(one["until"]), one["question"], one["reason"])
-            for one in found
+            (one["message"], one["receiver"], _at(one["since"]), _at(one["until"]), question, one["reason"])
+            for one, question in zip(found, _each_once(found), strict=True)
         ]
-        table(columns, rows, full=output is Format.wide)
+        where = f" of {normal(path)} or below" if path else ""
+        table(columns, rows, full=output is Format.wide, empty=f"No message{where} waits for a person.")
     else:
         dump(found, output, items=found, key="message")
+
+
+def _each_once(found: list[dict[str, Any]]) -> Iterator[str]:
+    """Whatever waits because of one budget asks one question."""
+    first: dict[str, int] = {}
+    for one in found:
+        number = first.setdefault(one["budget"], one["message"]) if one["budget"] else one["message"]
+        yield one["question"] if number == one["message"] else f"as {number}"
 
 
 def approve(which: Which, text: Annotated[str, typer.Argument(metavar="[TEXT]", help="What to heed.")] = "") -> None:

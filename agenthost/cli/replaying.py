@@ -6,10 +6,11 @@ recorded, and where events are missing; then its exit status is 1.
 
 from __future__ import annotations
 
+import difflib
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,6 +56,8 @@ def replay(
         for name, text in RULES.items():
             print(f"{name:4} {text}")
         return
+    if last is not None and last < first:
+        raise UsageError(f"cannot show events {first} to {last}: the last comes before the first")
     from agenthost.journal.sqlite.reading import SqliteReader
 
     with SqliteReader(file or _database()) as reader:
@@ -120,6 +123,10 @@ def _replay(reader: Reader, boot: int, shown: _Shown) -> bool:
             shown.move(one, event, again.take(event, one.now_s, one.chance, one.effects))
     assert again is not None  # a boot has something
     shown.end(again)
+    if shown.names_nothing and not again.has_gap:
+        near = difflib.get_close_matches(shown.path, sorted(shown.paths | again.state.nodes.keys()), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"without --path: every event of boot {boot}"
+        raise UnknownName(f"there is no {shown.path} in boot {boot}", hint=hint)
     return not again.differing and not again.has_gap
 
 
@@ -149,6 +156,13 @@ class _Shown:
     events: int = 0
     shown: int = 0
     unproven: int = 0
+    paths: set[str] = field(default_factory=set)
+    """Of all that was decided, where only some is shown."""
+
+    @property
+    def names_nothing(self) -> bool:
+        """No event was about the path."""
+        return bool(self.path) and self.path != "/" and not any(map(self._is_below, self.paths))
 
     def begins(self, one: Snapshot) -> None:
         self.began_s, self.began_at = one.now_s, one.at_ms / 1000
@@ -168,8 +182,8 @@ class _Shown:
     def move(self, one: Noted, event: on.Event, moved: Moved) -> None:
         self.events += 1
         self.unproven += moved.unproven
-        in_range = self.first <= one.number <= (self.last or one.number)
-        if not moved.differs and not (in_range and self._is_about(event, moved)):
+        in_range, is_about = self.first <= one.number <= (self.last or one.number), self._is_about(event, moved)
+        if not moved.differs and not (in_range and is_about):
             return
         self.shown += 1
         if self.is_json:
@@ -203,7 +217,11 @@ class _Shown:
             return True
         paths = {getattr(event, "path", ""), str(getattr(event, "timer", "")).split("|")[-1]}
         paths |= {str(getattr(effect, "path", "")) for each in moved.decided for effect in each.effects}
-        return any(one == self.path or one.startswith(f"{self.path}/") for one in paths)
+        self.paths |= paths
+        return any(map(self._is_below, paths))
+
+    def _is_below(self, path: str) -> bool:
+        return path == self.path or path.startswith(f"{self.path}/")
 
     def _decided(self, rule: str, effects: tuple[do.Effect, ...], now_s: float) -> None:
         from agenthost.core.rules import RULES

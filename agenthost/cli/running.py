@@ -61,6 +61,7 @@ def check(
     """
     from agenthost.config.load import load
     from agenthost.config.problem import ConfigProblems
+    from agenthost.config.remarks import remarks
     from agenthost.containment import unheld
     from agenthost.containment.tiers import expected_means
 
@@ -74,10 +75,13 @@ def check(
         raise
     if unheld.has_strict(loaded.tree):
         unheld.check(loaded.tree, expected_means(loaded.containment))
+    remarked = remarks(loaded.tree)
     if output is Plain.text:
         print(f"{config}: good; host {loaded.name}, {_counted(loaded.tree)}")
+        for remark in remarked:
+            print(f"{config}: remark: {remark}")
     else:
-        good = {"file": str(config), "ok": True, "problems": [], "name": loaded.name}
+        good = {"file": str(config), "ok": True, "problems": [], "remarks": remarked, "name": loaded.name}
         good |= {"workers": _workers(loaded.tree), "pools": _pools(loaded.tree)}
         dump(good, output)
 

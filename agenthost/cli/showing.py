@@ -83,9 +83,13 @@ NOTE_WIDTH = 20
 """Columns are left out until the last one has this much room."""
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, full: bool = False) -> None:
-    """Aligned columns; the last one is text of any length. ``full`` leaves nothing out on a terminal either."""
+def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, full: bool = False, empty: str = "") -> None:
+    """Aligned columns; the last one is text of any length. ``full`` leaves nothing out on a terminal either. ``empty``
+    is the sentence that is printed where there are no rows."""
     listed = [[printable("" if cell is None else cell) for cell in row] for row in rows]
+    if not listed and empty:
+        print(printable(empty))
+        return
     kept = [at for at in range(len(columns)) if any(row[at] for row in listed) or at == 0]
     widths = [max(display_width(cell) for cell in (column.title, *(row[at] for row in listed)))
               for at, column in enumerate(columns)]  # fmt: skip

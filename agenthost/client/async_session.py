@@ -28,7 +28,6 @@ from agenthost.client.reconnecting import Reconnecting
 from agenthost.client.session import ATTACH_S, PATIENCE_S, READ_BYTES
 from agenthost.client.updates import Event, Part, Update
 from agenthost.errors import AgenthostError, TimedOut, UsageError
-from agenthost.protocol.codec import pack_body
 
 FULL_S = 0.05
 """How long a wish waits that did not fit into the socket: they are few and short, so hardly ever."""
@@ -112,14 +111,7 @@ class AsyncSession:
 
     async def say(self, body: Any, *, key: str = "", timeout: float | None = 30.0) -> int:
         """As ``Session.say``."""
-        args = {
-            "path": self.path,
-            "body": pack_body(body),
-            "key": key or f"once:{os.urandom(12).hex()}",
-            "session": True,
-            "seat": self._line.seat,
-        }
-        return int((await self.request("send", args, timeout))["message"])
+        return int((await self.request("send", self._line.saying(body, key), timeout))["message"])
 
     async def interrupt(self, reason: str = "", timeout: float | None = 30.0) -> str:
         """As ``Session.interrupt``."""

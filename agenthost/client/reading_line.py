@@ -6,13 +6,16 @@ nothing for ``CHECK_S`` asks whether it is still followed, and without an answer
 
 from __future__ import annotations
 
+import os
 from itertools import count
+from typing import Any
 
 import msgspec
 
 from agenthost.client.follower import Follower
 from agenthost.errors import AgenthostError, ProtocolError, UsageError, from_wire
 from agenthost.protocol import sessions as say
+from agenthost.protocol.codec import pack_body
 from agenthost.protocol.frames import Frames, framed
 
 CHECK_S, ANSWER_S = 5.0, 5.0
@@ -131,6 +134,11 @@ class Line:
             self._begin(follower)
             if self._wants_seat and follower is self._named:
                 self.want_seat(False)  # it went with the old number
+
+    def saying(self, body: Any, key: str) -> dict[str, Any]:
+        """The arguments of ``send`` for a message in this session."""
+        key = key or f"once:{os.urandom(12).hex()}"
+        return {"path": self.path, "body": pack_body(body), "key": key, "session": True, "seat": self.seat}
 
     def want_seat(self, take: bool) -> None:
         """``seat`` or ``refused`` has the answer."""

@@ -25,7 +25,6 @@ from agenthost.client.reading_line import Line, Lost
 from agenthost.client.reconnecting import Reconnecting
 from agenthost.client.updates import Event, Part, Update
 from agenthost.errors import AgenthostError, TimedOut
-from agenthost.protocol.codec import pack_body
 
 if TYPE_CHECKING:
     from agenthost.client.client import Client
@@ -92,14 +91,7 @@ class Session:
     def say(self, body: Any, *, key: str = "", timeout: float | None = 30.0) -> int:
         """A message in this session, durable: the number of the message. All readers see it. With the same ``key`` it
         is taken once. ``Busy`` if another reader has the writing seat."""
-        args = {
-            "path": self.path,
-            "body": pack_body(body),
-            "key": key or f"once:{os.urandom(12).hex()}",
-            "session": True,
-            "seat": self._line.seat,
-        }
-        return int(self._client.request("send", args, timeout)["message"])
+        return int(self._client.request("send", self._line.saying(body, key), timeout)["message"])
 
     def interrupt(self, reason: str = "", timeout: float | None = 30.0) -> str:
         """End the turn in hand; see ``Client.interrupt``."""

@@ -63,6 +63,13 @@ class Agents:
             raise known
         return known
 
+    def check_function(self, path: str, name: str) -> None:
+        """``Refused`` if the file is not there, or has no function of that name for certain."""
+        names = self._names(path)
+        if name not in names.functions | names.classes | names.others and not names.open:
+            hint = nearest(name, names.functions) if names.functions else "it has no function at all"
+            raise Refused(f"there is no function {name!r} in {path}", hint)
+
     def _resolve(self, text: str) -> str:
         if ":" not in text:
             return self._short(text)

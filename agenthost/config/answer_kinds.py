@@ -26,6 +26,7 @@ from agenthost.core.spec import SupervisorSpec
 SCHEMA_BYTES, LASTING_SCHEMA_BYTES = 256 * 1024, 32 * 1024
 """As a file is read, and in a host that runs: there checking it takes 50 ms, in which nothing else is done."""
 _PLAIN = Plain()
+_SOME_ANSWERS: tuple[Any, ...] = (None, True, 0, "", [], {})
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _DATA = ("const", "enum", "default", "examples")
 _PATH = Text(PATH_PATTERN, "path", "it is no path of an agent", "write it as /team/judge")
@@ -87,7 +88,8 @@ class LoopsKind:
     def read(self, node: Node, where: str, reading: Reading) -> Allowed:
         if isinstance(node, Scalar):
             if node.value() is not False:
-                raise Refused(f"a map or false is wanted here, not {kind_of(node)}", "write it like {same_call: 20}")
+                hint = "write it like {same_call: 20}, or false to count nothing"
+                raise Refused(f"a map or false is wanted here, not {kind_of(node)}", hint)
             return Allowed(None)
         found, usual = LOOPS.find(node, where, reading), Loops()
         names = usual.__struct_fields__
@@ -164,6 +166,9 @@ class SchemaKind:
     def read(self, node: Node, where: str, reading: Reading) -> Node:
         if isinstance(node, Mapping):
             reading.read(_PLAIN, node, where)
+        elif not isinstance(node, Scalar) or not isinstance(node.value(), str):
+            hint = "write {type: object}, or the name of a file that has it"
+            raise Refused(f"a map or the name of a file is wanted here, not {kind_of(node)}", hint)
         else:
             Text().read(node, where, reading)
         return node
@@ -232,6 +237,20 @@ def _check(schema: Any, most_bytes: int) -> None:
     except RecursionError:
         raise Refused("this schema is nested too deeply") from None
     _check_references(schema)
+    _check_end(kind, schema)
+
+
+def _check_end(kind: Any, schema: Any) -> None:
+    """A reference that comes back to itself before it has gone into the answer has no end, as ``{"$ref": "#"}``. What
+    shows only in some answers rejects those (``agent.schemas``)."""
+    from referencing import Registry
+
+    looking = kind(schema, registry=Registry())
+    try:
+        for answer in _SOME_ANSWERS:
+            next(looking.iter_errors(answer), None)
+    except RecursionError:
+        raise Refused("this schema refers to itself without end", "let it refer to a part of itself") from None
 
 
 def _check_references(schema: Any) -> None:

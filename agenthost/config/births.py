@@ -13,8 +13,10 @@ from typing import Protocol
 from agenthost.config import keys, users
 from agenthost.config.answer_kinds import Named, schema_of
 from agenthost.config.budget_kinds import budget_of
+from agenthost.config.document import Node
 from agenthost.config.kinds import Reading
 from agenthost.config.problem import Refused
+from agenthost.config.reach import check_reach
 from agenthost.config.recovery_kinds import Fall, Rungs
 from agenthost.config.sections import Found
 from agenthost.config.surroundings import any_birth
@@ -29,6 +31,8 @@ class Resolver(Protocol):
     """``config.agents``, or what stands in for it."""
 
     def resolve(self, text: str) -> str: ...
+
+    def check_function(self, path: str, name: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +113,29 @@ class Births:
 
     def _ladder(self, found: Found, given: Rungs) -> Ladder:
         mail = found.get("mail")
-        rungs = tuple(self._resolved(rung) if isinstance(rung, Authors) else rung for rung in given.rungs)
-        attempts = given.attempts or (mail.get("attempts", LADDER_ATTEMPTS) if mail else LADDER_ATTEMPTS)
+        places = list(zip(given.rungs, given.places, strict=True))
+        rungs = tuple(self._resolved(rung, *at) if isinstance(rung, Authors) else rung for rung, at in places)
+        of_mail = mail.get("attempts") if mail else None
+        if mail and of_mail and given.attempts and of_mail != given.attempts:
+            what = f"'recovery' says {given.attempts} attempts, and that is what counts"
+            self.reading.say(mail.nodes["attempts"], f"{mail.where}.attempts", what, "remove one of them")
+        attempts = given.attempts or of_mail or LADDER_ATTEMPTS
+        check_reach([(rung, *at) for rung, at in places], attempts, self.reading)
         ladder = Ladder(rungs, attempts, given.spend)
         self.falls.extend((ladder, fall) for fall in given.falls)
         return ladder
 
-    def _resolved(self, rung: Authors) -> Authors:
+    def _resolved(self, rung: Authors, node: Node, where: str) -> Authors:
         """A file is named as one of an agent is, from the folder of the config."""
         file, _, name = rung.name.rpartition(":")
         if not file.endswith(".py"):
             return rung
         path = os.path.normpath(os.path.join(self.folder, os.path.expanduser(file)))
-        return Authors(f"{path}:{name}", rung.parameters)
+        try:
+            self.agents.check_function(path, name)
+        except Refused as refused:
+            self.reading.say(node, where, refused.what, refused.hint)
+        return Authors(f"{path}:{name}", rung.parameters, "" if path == file else rung.name)
 
     def _user(self, found: Found) -> int | None:
         uid = found.get("user")

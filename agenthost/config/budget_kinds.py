@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,13 @@ from agenthost.config.kinds import Duration, Kind, Reading, Share, Text, Word
 from agenthost.config.problem import Refused, show
 from agenthost.config.process_kinds import Plain
 from agenthost.config.sections import Found, Key, Section
-from agenthost.core.budget.budget import Bounds, Budget
+from agenthost.core.budget.budget import MOST, Bounds, Budget
 from agenthost.core.budget.prices import Price, Prices
 
 COUNT_PATTERN = r"(?=.*[1-9])[0-9]{1,9}(?:\.[0-9]{1,9})?[kMG]"
+FALL_BACK_BYTES = 16 * 1024
+"""Those of all budgets that hold for an agent reach it in one packet, of 200 KiB or so (unix(7), SO_SNDBUF)."""
 _SIZES = {"k": 1000, "M": 1000**2, "G": 1000**3}
-MOST = 10**15
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,9 @@ class AtLimit:
         args = FALL_BACK.find(node, where, reading).get("fall_back", {})
         if not args and "fall_back" in node.entries:
             reading.say(node, where, "a fall-back without args changes nothing", "write {fall_back: {model: small}}")
+        if len(json.dumps(args, default=str)) > FALL_BACK_BYTES:
+            what = f"the args of a fall-back are more than {FALL_BACK_BYTES // 1024} KiB"
+            reading.say(node, where, what, "name what is large, such as a file")
         return "fall_back", args
 
     def schema(self) -> dict[str, Any]:

@@ -68,6 +68,9 @@ class Noting:
             self.short[found] = text
         return found
 
+    def check_function(self, path: str, name: str) -> None:
+        self.agents.check_function(path, name)
+
 
 @dataclass(frozen=True, slots=True)
 class OwnCode:
@@ -77,6 +80,9 @@ class OwnCode:
 
     def resolve(self, text: str) -> str:
         return self.agent
+
+    def check_function(self, path: str, name: str) -> None:
+        """It is seen when it is called: the host reads no files for code that was sent."""
 
 
 def read_child(name: str, given: dict[str, Any], folder: str, agents: Noting | OwnCode, usual: Usual) -> ChildSpec:

@@ -35,11 +35,12 @@ RETRY = Section(
         Key("max", Duration(), "No pause is longer.", "60s"),
     ),
 )
+_QUESTION = Text(r"[^\u0000]*[^\s\u0000][^\u0000]*", "text", "nobody can answer an empty question", "ask something")
 ASK = Section(
     "ask",
     "A person is asked: `agenthost asked`, then `approve`, `deny` or `answer`.",
     (
-        Key("question", Text(words="text"), "What the person is to decide.", required=True),
+        Key("question", _QUESTION, "What the person is to decide.", required=True),
         Key("deadline", Duration(), "How long is waited for an answer; then the next rung is taken.", "for ever"),
     ),
 )
@@ -68,12 +69,13 @@ class Fall:
 
 @dataclass(frozen=True, slots=True)
 class Rungs:
-    """``attempts`` None: as ``mail`` says."""
+    """``places`` are those of the rungs. ``attempts`` None: as ``mail`` says."""
 
     rungs: tuple[Rung, ...]
     falls: tuple[Fall, ...] = ()
     attempts: int | None = None
     spend: float = 0.0
+    places: tuple[tuple[Node, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Recovery:
             raise Refused(f"a list is wanted here, not {kind_of(node)}", "write it like [retry, dead_letter]")
         rungs: list[Rung] = []
         falls: list[Fall] = []
+        places: list[tuple[Node, str]] = []
         end: tuple[str, int] | None = None
         for number, item in enumerate(node.items):
             place = f"{where}[{number}]"
@@ -107,17 +110,18 @@ class Recovery:
             if rung is None:
                 continue
             if isinstance(rung, on.Escalate) and rungs and isinstance(rungs[-1], on.Dead_letter):
-                rungs[-1] = on.Dead_letter(escalates=True)
+                rungs[-1], places[-1] = on.Dead_letter(escalates=True), (item, place)
                 end = "escalate", item.line
                 continue
             rungs.append(rung)
+            places.append((item, place))
             if isinstance(rung, on.Fall_back) and rung.agent:
                 falls.append(Fall(rung.agent, _agent_node(item), place))
             if isinstance(rung, on.Dead_letter | on.Escalate):
                 end = on.word(rung), item.line
         if sum(1 for _ in on.steps(tuple(rungs))) > MOST_STEPS:
             raise Refused(f"a ladder has at most {MOST_STEPS} steps", "let it retry, or vary, less often")
-        return Rungs(tuple(rungs), tuple(falls))
+        return Rungs(tuple(rungs), tuple(falls), places=tuple(places))
 
     def _ends_too(self, item: Node, rungs: list[Rung], end: tuple[str, int]) -> bool:
         """``escalate`` right after ``dead_letter``: the message is set aside, and the process ends."""
@@ -126,7 +130,9 @@ class Recovery:
     def _rung(self, node: Node, where: str, reading: Reading) -> Rung | None:
         """None after a problem was noted."""
         if isinstance(node, Scalar):
-            return self._made(str(node.value() or ""), None, where, reading)
+            if node.value() is None:
+                raise Refused("a rung is wanted here, and there is nothing", "write it like 'retry', or '{retry: 3}'")
+            return self._made(node.text, None, where, reading)
         if not isinstance(node, Mapping):
             raise Refused(f"a rung is wanted here, not {kind_of(node)}", "write it like 'retry', or '{retry: 3}'")
         if len(node.entries) != 1:
@@ -140,7 +146,8 @@ class Recovery:
             if re.fullmatch(OWN_PATTERN, word):
                 return on.Authors(word, _parameters(value, where, reading))
             hint = nearest(word, _WORDS)
-            raise Refused(f"there is no rung {show(word)}", f"{hint} One of your own is named module:function")
+            hint += f"{' ' if hint.endswith('?') else ', '}or name one of your own: module:function"
+            raise Refused(f"there is no rung {show(word)}", hint)
         if value is None and word not in _BARE:
             raise Refused(f"{word} does not stand alone", _EXAMPLES[word])
         before = len(reading.problems)
@@ -159,7 +166,7 @@ class Recovery:
             "compact": data,
             "roll_back": {"type": "integer", "minimum": 1, "maximum": 32},
             "fall_back": some,
-            "ask": {"anyOf": [{"type": "string", "minLength": 1}, ASK.schema()]},
+            "ask": {"anyOf": [_QUESTION.schema(), ASK.schema()]},
         }
         maps = [
             {"type": "object", "required": [word], "properties": {word: form}, "additionalProperties": False}
@@ -241,6 +248,8 @@ def _vary(value: Node | None, where: str, reading: Reading) -> Rung:
 
 
 def _compact(value: Node | None, where: str, reading: Reading) -> Rung:
+    if isinstance(value, Scalar) and value.value() is not None:
+        raise Refused("a map is wanted here", _EXAMPLES["compact"])
     return on.Compact(_parameters(value, where, reading))
 
 
@@ -265,7 +274,7 @@ def _ask(value: Node | None, where: str, reading: Reading) -> Rung:
         found = ASK.find(value, where, reading)
         return on.Ask(found.get("question", ""), found.get("deadline", 0.0))
     assert value is not None  # it does not stand alone
-    return on.Ask(reading.read(Text(words="text"), value, where) or "")
+    return on.Ask(reading.read(_QUESTION, value, where) or "")
 
 
 def _alone(rung: Rung) -> Callable[[Node | None, str, Reading], Rung]:
@@ -290,6 +299,7 @@ _MAKERS: dict[str, Callable[[Node | None, str, Reading], Rung]] = {
 _EXAMPLES = {
     "vary": "write it like {vary: {temperature: [0.7, 0.9], seed: random}}",
     "fall_back": "write it like {fall_back: {model: small}}, or {fall_back: {agent: /team/other}}",
+    "compact": "write it like {compact: {keep_last: 8}}; its own compact() gets that",
     "ask": 'write it like {ask: "go on?"}',
 }
 

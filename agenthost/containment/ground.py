@@ -38,6 +38,14 @@ def parse_base(folder: str, host_name: str) -> int | None:
     return int(found[2]) if found and name == base_name(host_name, int(found[2])) else None
 
 
+def last_boot(host_name: str, own: dict[str, str] | None = None) -> int:
+    """The highest of those whose groups are still there, 0 if none is: a host that begins with an empty state folder
+    must not take their name for its own. ``own`` as in ``sweep``."""
+    places = own_folders() if own is None else own
+    found = [parse_base(folder, host_name) for place in places.values() for folder in hierarchy.subfolders(place)]
+    return max((boot for boot in found if boot is not None), default=0)
+
+
 def outer(folder: str) -> str:
     """The entry that a host was started in, from one that an earlier host of this line of processes moved to."""
     above, name = os.path.split(folder)

@@ -11,7 +11,7 @@ no way out of a loop; what is far from its bound is not kept, so that most agent
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import msgspec
@@ -47,7 +47,7 @@ class _Kept(msgspec.Struct, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Kept).decode
-_CALL, _ERROR = b"c", b"e"
+_CALL, _ERROR, _LONG = b"c", b"e", b"l"
 
 
 class Repeats:
@@ -79,6 +79,16 @@ class Repeats:
         """How often it was made now, if that is a loop; else 0."""
         return self._count(_CALL + key, self._loops.same_call)
 
+    def long_call(self, outline: bytes, key: Callable[[], bytes]) -> int:
+        """As ``call``, of one that is long. ``outline``: what is cheap to know of it, and the same if it is the same.
+        Until half of the bound is reached that is enough, from there on ``key`` has to be the same as well."""
+        most = self._loops.same_call
+        cheap = (most - 1) // 2
+        if not most or self._tally(_LONG + outline, most) <= cheap or not self._count(_CALL + key(), most - cheap):
+            return 0
+        self._forget(_LONG + outline)
+        return most
+
     def error(self, key: bytes) -> int:
         """As ``call``."""
         return self._count(_ERROR + key, self._loops.same_error)
@@ -104,19 +114,20 @@ class Repeats:
         self._push(turn)
 
     def _count(self, key: bytes, most: int) -> int:
-        if not most:
+        if not most or (count := self._tally(key, most)) < most:
             return 0
+        self._forget(key)
+        return count
+
+    def _tally(self, key: bytes, most: int) -> int:
         turn = self._turn
         here = turn.get(key, 0) + 1
         if here == 1 and len(turn) >= KEYS:
             return 0
         turn[key] = here
         count = here + self._before.get(key, 0) if self._before else here
-        if count < most:
-            if count * NEAR >= most:
-                self._is_near = True
-            return 0
-        self._forget(key)
+        if count * NEAR >= most:
+            self._is_near = True
         return count
 
     def _forget(self, key: bytes) -> None:
@@ -154,7 +165,7 @@ class Repeats:
         total = dict(self._before)
         for key, count in self._turn.items():
             total[key] = total.get(key, 0) + count
-        most = {_CALL: loops.same_call, _ERROR: loops.same_error}
+        most = {_CALL: loops.same_call, _LONG: loops.same_call, _ERROR: loops.same_error}
         near = {key for key, count in total.items() if count * NEAR >= most[key[:1]] > 0} if turns else set[bytes]()
         if not near:
             self._is_near = False

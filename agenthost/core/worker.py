@@ -15,17 +15,12 @@ from agenthost.core.life import Action, Input, Life, move
 from agenthost.core.reason import Reason
 from agenthost.core.spec import Shutdown
 from agenthost.core.tree import Turn, Worker
+from agenthost.core.wanted import LATE, is_late, meaning_of
 
 OVERDUE_S = 10.0
 """A cell that is not empty this long after KILL is stuck."""
 IGNORE_GRACE_S = 5.0
 HURRY_GRACE_S = 2.0
-LATE = "did not stop"
-"""So the reason begins of one that did not heed that it was asked to end."""
-WORTH_A_LOOK = frozenset(
-    {"silent", "no_progress", "turn_timeout", "interrupted", "budget", "start_timeout", "not_live", "killed"}
-)
-"""Kinds of end that leave one asking what it was doing (``Examine``)."""
 STOP_SIGNALS = frozenset({1, 2, 3, 10, 12, 15})
 """HUP INT QUIT USR1 USR2 TERM: what a program is asked to stop by; to end of one of them then is to stop as asked."""
 
@@ -123,6 +118,7 @@ def note_exit(turn: Turn, worker: Worker, reason: Reason) -> None:
         kind=said.kind,
         status=reason.words(),
         trace=reason.trace,
+        **({"late": True} if is_late(said) and not turn.state.halting else {}),
     )
 
 
@@ -241,9 +237,7 @@ def verdict(worker: Worker, reason: Reason) -> Reason:
 
 def is_worth_a_look(turn: Turn, cause: Reason) -> bool:
     """Not where everything ends, nor where somebody wants it gone at once."""
-    if turn.state.halting or cause.kind not in WORTH_A_LOOK:
-        return False
-    return cause.kind != "killed" or cause.text.startswith(LATE)
+    return not turn.state.halting and meaning_of(cause).look
 
 
 def _climb(turn: Turn, worker: Worker, shutdown: Shutdown) -> None:

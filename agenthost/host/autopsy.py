@@ -15,6 +15,11 @@ STACK_BYTES = 64 * 1024
 MOST_PROCESSES = 100
 """Of a larger cell so many are told, parents before children, and how many there were."""
 MOST_WORDS, LONGEST_WORD = 24, 120
+PROCESSES_BYTES = 64 * 1024
+"""Of all of them, packed; words beyond that are left out."""
+
+
+LONGEST_REASON = 4096
 
 
 class Process(TypedDict):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from agenthost.observe.record import Record
@@ -40,6 +40,10 @@ class Chronicle:
         """Records numbered ``offset`` and later that are still kept."""
         skip = max(0, offset - (self._offset - len(self._ring) + 1))
         return list(self._ring)[skip:]
+
+    def newest_first(self) -> Iterator[Record]:
+        """To be read at once: nothing may be added meanwhile."""
+        return reversed(self._ring)
 
     @property
     def last_offset(self) -> int:

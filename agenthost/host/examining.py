@@ -18,15 +18,21 @@ from agenthost.core import effects as do
 from agenthost.core.birth import AgentBirth
 from agenthost.core.reason import Reason
 from agenthost.errors import ContainmentError
-from agenthost.host.autopsy import Autopsy
+from agenthost.host.autopsy import LONGEST_REASON, Autopsy
 from agenthost.host.incarnation import Incarnation
+from agenthost.host.private_values import declared_in, values_of
 from agenthost.host.process_tree import processes_of
+from agenthost.host.scrubbing import known_values, without
 from agenthost.host.stack_dump import Signal, StackDump, Told
 from agenthost.host.stack_text import where
 
 LONGEST_S = 2.0
 AT_A_TIME = 8
 """Stacks that are asked for; of others the processes alone are told."""
+SEEN_AT_ONCE, SEEN_AGAIN_S = 32, 0.25
+"""Cells whose processes are read in so long: each takes a millisecond or more of the host's loop. Of a larger crowd not
+even those are told."""
+CROWDED = "none: too many were to be looked at"
 
 
 class Look:
@@ -62,6 +68,7 @@ class Examining:
         self.on_autopsy: Callable[[Autopsy], None] = lambda autopsy: None
         """Told of each, before the Kill goes on."""
         self._looks: dict[int, Look] = {}
+        self._seen, self._seen_since = 0, 0.0
 
     def examine(self, effect: do.Examine) -> None:
         """The effect. Its Kill follows, and asks ``holds``."""
@@ -101,7 +108,8 @@ class Examining:
 
     async def look_at(self, incarnation: Incarnation, *, with_stack: bool) -> Autopsy:
         """For an operator: nothing follows from it."""
-        seen = self._see(incarnation, Reason("normal", text="somebody wanted to know"), is_end=False)
+        reason = Reason("normal", text="somebody wanted to know")
+        seen = self._see(incarnation, reason, is_end=False, pids=_members(incarnation))
         return _with_stack(seen, await self._told(incarnation, "go_on")) if with_stack else seen
 
     def close(self) -> None:
@@ -112,7 +120,8 @@ class Examining:
     # ---- one look
 
     def _begin(self, incarnation: Incarnation, reason: Reason, *, is_end: bool) -> None:
-        look = Look(self._see(incarnation, reason, is_end=is_end))
+        pids = _members(incarnation) if self._may_see() else []
+        look = Look(self._see(incarnation, reason, is_end=is_end, pids=pids))
         before = self._looks.get(incarnation.n)
         if before is not None:  # at the interruption that comes to nothing now
             look.waiting, before.waiting = before.waiting, []
@@ -122,10 +131,10 @@ class Examining:
         look.task.add_done_callback(lambda task: self._over(incarnation, look))  # also if it was ended before it began
 
     async def _look(self, incarnation: Incarnation, look: Look) -> None:
-        crowded = Told("", "none: too many were to be looked at")
         signal: Signal = "end" if look.seen.is_end else ""
-        told = crowded if len(self._looks) > AT_A_TIME else await self._told(incarnation, signal)
-        look.seen = _with_stack(look.seen, told)
+        told = Told("", CROWDED) if len(self._looks) > AT_A_TIME else await self._told(incarnation, signal)
+        known = known_values(declared_in(incarnation.private))
+        look.seen = _with_stack(look.seen, Told(without(told.stack, known), without(told.means, known)))
 
     async def _told(self, incarnation: Incarnation, signal: Signal) -> Told:
         self._hasten(incarnation)
@@ -150,16 +159,19 @@ class Examining:
             self._record("agent.examined", incarnation.path, incarnation=incarnation.n, text=_in_words(autopsy))
             self.on_autopsy(autopsy)
 
-    def _see(self, incarnation: Incarnation, reason: Reason, *, is_end: bool) -> Autopsy:
+    def _may_see(self) -> bool:
+        now = time.monotonic()
+        if now >= self._seen_since + SEEN_AGAIN_S:
+            self._seen, self._seen_since = 0, now
+        self._seen += 1
+        return self._seen <= SEEN_AT_ONCE
+
+    def _see(self, incarnation: Incarnation, reason: Reason, *, is_end: bool, pids: list[int]) -> Autopsy:
         birth, turn = incarnation.birth, incarnation.turn
         main = incarnation.agent_pid or (incarnation.born.pid if incarnation.born is not None else None)
-        try:
-            pids = incarnation.cell.members()
-        except (OSError, ContainmentError):
-            pids = []  # it is being taken apart, or we are out of descriptors
         processes = processes_of(
             pids,
-            secrets=_secrets(incarnation),
+            secrets=values_of(incarnation.private),
             forked=incarnation.agent_pid,
             forked_as=birth.agent if isinstance(birth, AgentBirth) else "",
             outer=self._outer,
@@ -167,13 +179,14 @@ class Examining:
         main_outside = None if main is None else self._outer(main)
         others = [f"{one['name']} (pid {one['pid']})" for one in processes if one["pid"] != main_outside]
         frozen_at = turn.frozen_at
+        why = without(reason.text or reason.words(), known_values(declared_in(incarnation.private)))
         return Autopsy(
             path=incarnation.path,
             boot=self._boot,
             n=incarnation.n,
             at_ms=round(time.time() * 1000),
             kind=reason.kind,
-            reason=reason.text or reason.words(),
+            reason=why[:LONGEST_REASON],
             is_end=is_end,
             turn=turn.number,
             turn_s=max(0.0, (frozen_at or time.monotonic()) - turn.began_at) if turn.number else 0.0,
@@ -194,7 +207,8 @@ def _with_stack(seen: Autopsy, told: Told) -> Autopsy:
     return msgspec.structs.replace(seen, stack=told.stack, stack_means=told.means)
 
 
-def _secrets(incarnation: Incarnation) -> list[str]:
-    private = incarnation.private
-    values = [value for _, value in (*private.secrets, *private.files)]
-    return [value.decode("utf-8", "replace").strip() for value in values] + [value for _, value in private.env]
+def _members(incarnation: Incarnation) -> list[int]:
+    try:
+        return incarnation.cell.members()
+    except (OSError, ContainmentError):
+        return []  # it is being taken apart, or we are out of descriptors

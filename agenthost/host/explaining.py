@@ -8,9 +8,10 @@ is told all the same.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import difflib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from agenthost.core.birth import AgentBirth
@@ -21,11 +22,13 @@ from agenthost.core.view import shown
 from agenthost.errors import AgenthostError
 from agenthost.host.chronicle import Chronicle
 from agenthost.host.incarnation import Incarnation
-from agenthost.host.journaling import Journaling, terms_of
+from agenthost.host.journaling import Journaling
+from agenthost.host.receivers import terms_of
 from agenthost.journal.remedies import ladder_of
 
 PATIENCE_S = 2.0
 RECORDS, CRASHES, CHILDREN = 15, 10, 20
+COMPARED = 40
 _DULL = frozenset({"agent.starting", "agent.ended", "agent.terminating", "supervisor.starting", "supervisor.stopping"})
 """Steps of what other records tell."""
 _OF_GROUP = frozenset({"supervisor.regrouping", "supervisor.gave_up"})
@@ -51,17 +54,17 @@ class Explaining:
         mail, budgets, crashes = await asyncio.gather(
             self._asked("outlook", {"path": path}), self._asked("budgets", {"path": path}), self._crashes(path)
         )
-        near = difflib.get_close_matches(path, self._state.nodes, n=1) if node is None else []
+        near = near_to(path, self._state.nodes) if node is None else ""
         birth = node.spec.birth if isinstance(node, Worker) else None
         if node is None:
-            birth = self._journaling.template(path)  # of a member that need not be there
+            birth = self._journaling.receivers.template(path)  # of a member that need not be there
         terms = terms_of(birth) if isinstance(birth, AgentBirth) else None
         return {
             "path": path,
             "now": time.time(),
             "is_there": node is not None,
             "is_own": path.startswith("/.system/"),
-            "near": near[0] if near else "",
+            "near": near,
             "can_be_woken": node is None and terms is not None,
             "node": None if node is None else self._node(node),
             "above": None if node is None or node.parent is None else self._above(node, node.parent),
@@ -78,14 +81,14 @@ class Explaining:
         if self._journaling.trouble:
             return None
         try:
-            return await self._journaling.ask(what, args, PATIENCE_S)
+            return await self._journaling.asking.ask(what, args, PATIENCE_S)
         except AgenthostError:
             return None
 
     async def _crashes(self, path: str) -> list[dict[str, Any]] | None:
-        args = {"path": path, "before": 0, "since": 0.0, "limit": CRASHES}
+        args = {"path": path, "before": 0, "since": 0.0, "limit": CRASHES, "below": False}
         found: list[dict[str, Any]] | None = await self._asked("crashes", args)
-        return None if found is None else [one for one in found if one["path"] == path]
+        return found
 
     def _node(self, node: AnyNode) -> dict[str, Any]:
         now, wall = self._clock(), time.time()
@@ -146,11 +149,23 @@ class Explaining:
     def _records(self, path: str, node: AnyNode | None) -> list[dict[str, Any]]:
         parent = node.parent.path if node is not None and node.parent is not None else ""
         found = []
-        for record in reversed(list(self._chronicle.since(1))):
+        for record in self._chronicle.newest_first():
             own = record.path == path and record.name not in _DULL and not record.fields.get("of_turn")
             of_group = record.path == parent and record.name in _OF_GROUP
             if own or (of_group and (record.name != "supervisor.regrouping" or path in record.fields.get("group", ()))):
-                found.append({"at": record.at, "name": record.name, "path": record.path, "text": record.sentence()})
+                told = {"at": record.at, "name": record.name, "path": record.path, "text": record.sentence()}
+                found.append({**told, "incarnation": str(record.fields.get("incarnation", ""))})
                 if len(found) == RECORDS:
                     break
         return found[::-1]
+
+
+def near_to(path: str, names: Collection[str]) -> str:
+    """The one that was perhaps meant, "" if none is near. Only those next to it in the alphabet, from the front and
+    from the back, are compared: to compare thousands would hold the loop."""
+    some: set[str] = set()
+    for turned in (1, -1):
+        ordered = sorted(name[::turned] for name in names)
+        at = bisect.bisect(ordered, path[::turned])
+        some.update(name[::turned] for name in ordered[max(0, at - COMPARED // 2) : at + COMPARED // 2])
+    return next(iter(difflib.get_close_matches(path, sorted(some), n=1)), "")

@@ -31,6 +31,9 @@ SUSPECTS = 100
 THREADS_PER_CELL, PROCESSES_PER_LOOK = 64, 200
 CROWD = 16
 """Processes of one cell. More of them are set aside as a group: by the policy alone, many weigh much."""
+REST = 20
+"""A crowd that gives way is looked at again after so many times as long as the last look at it took: to walk a thousand
+processes takes 0.1 s, in which others wait for the CPU that we have."""
 SOON_S = 0.05
 """Until the next part of a crowd that is being lowered."""
 LATER = (OSError, ContainmentError)
@@ -60,6 +63,7 @@ class Suspect:
     """Processes of it that were made to give way."""
     clean: int = 0
     """So many processes in a row were found restored."""
+    rests_until: float = 0.0
 
 
 class GivingWay:
@@ -120,7 +124,7 @@ class GivingWay:
         for suspect in list(self._suspects.values()):
             with contextlib.suppress(*LATER):
                 if suspect.lowered:
-                    self._judge(suspect, fair_below, now)
+                    self._judge_in_time(suspect, fair_below, now)
                 else:
                     self._suspect_on(suspect, fair, now)
         if ready > 1:
@@ -179,6 +183,13 @@ class GivingWay:
             if not suspect.of.cell.has_nested():  # its group is that of those it started, too
                 suspect.of.cell.let_others_first(True)
             suspect.spared = self._lower(suspect, members)
+
+    def _judge_in_time(self, suspect: Suspect, fair: float, now: float) -> None:
+        if suspect.is_through and now < suspect.rests_until:
+            return
+        began = time.monotonic()
+        self._judge(suspect, fair, now)
+        suspect.rests_until = now + REST * (time.monotonic() - began)
 
     def _judge(self, suspect: Suspect, fair: float, now: float) -> None:
         period, members = self._measure(suspect, now)

@@ -11,11 +11,12 @@ from agenthost.transport.places import Places
 
 
 class Home:
-    """Holds the lock of the state folder until ``close``. ``StateError`` if another host holds it."""
+    """Holds the lock of the state folder until ``close``. ``StateError`` if another host holds it. ``beyond`` is a boot
+    that something is left of, though the state folder may not know of it."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, beyond: int = 0) -> None:
         self._fd = _lock(places.lock, places.name)
-        self.boot = _next_boot(places.boot)
+        self.boot = _next_boot(places.boot, beyond)
 
     def close(self) -> None:
         os.close(self._fd)
@@ -37,7 +38,7 @@ def _lock(path: Path, name: str) -> int:
     return fd
 
 
-def _next_boot(path: Path) -> int:
+def _next_boot(path: Path, beyond: int) -> int:
     """Read, add one, make it durable before anybody hears of it: incarnations of two boots must never look alike."""
     try:
         last = int(path.read_text(encoding="ascii"))
@@ -47,6 +48,7 @@ def _next_boot(path: Path) -> int:
         raise StateError(
             f"cannot read the boot number in {path}", hint="write into it a number larger than any boot so far"
         ) from None
+    last = max(last, beyond)
     fresh = path.with_name(path.name + ".new")
     try:
         with open(fresh, "w", encoding="ascii") as file:

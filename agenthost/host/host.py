@@ -18,7 +18,7 @@ from typing import Any
 from agenthost import kernel
 from agenthost.config.model import HostConfig
 from agenthost.config.users import users_of
-from agenthost.containment import births, sweep, tiers, unheld
+from agenthost.containment import births, ground, sweep, tiers, unheld
 from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth
@@ -87,7 +87,7 @@ class Host:
         """The root has; under ``otp_strict`` its reason does not tell (I3)."""
 
         hide_variables(config.tree)
-        self._home = Home(places)
+        self._home = Home(places, ground.last_boot(_ground_name(places)))
         self.boot = self._home.boot
         # What exec'ed children carry, so that a later life finds strays; unique to the state folder.
         os.environ["AGENTHOST_HOST"] = str(places.state_folder)
@@ -162,11 +162,11 @@ class Host:
         self._sleepers = Sleepers(
             state=self._state,
             tell=lambda event: self._decider.tell(event),
-            is_removed=self._journaling.is_removed,
-            still_waits=self._journaling.still_waits,
+            is_removed=self._journaling.asking.is_removed,
+            still_waits=self._journaling.doors.still_waits,
         )
-        self._journaling.template = self._sleepers.template
-        self._journaling.on_waits = self._sleepers.mail_waits
+        self._journaling.receivers.template = self._sleepers.template
+        self._journaling.doors.on_waits = self._sleepers.mail_waits
         self._wishes.sleepers = self._sleepers
         self._dialogs = Dialogs(
             state=self._state,
@@ -229,9 +229,9 @@ class Host:
         self._processes.hearing.on_interrupted = self._interrupting.answered
         self._processes.hearing.on_awake = self._dialogs.has_answered
         self._timers = Timers(lambda event: self._decider.tell(event))
-        self._processes.hearing.on_want_door = self._journaling.want_door
-        self._processes.on_here = both(self._journaling.is_here, self._metering.here)
-        self._processes.on_let_go = lambda incarnation: self._journaling.ended(incarnation, incarnation.ended_as)
+        self._processes.hearing.on_want_door = self._journaling.doors.want_door
+        self._processes.on_here = both(self._journaling.doors.is_here, self._metering.here)
+        self._processes.on_let_go = lambda incarnation: self._journaling.doors.ended(incarnation, incarnation.ended_as)
         self._decider = Decider(self._state, self._user_owners(), clock)
         self._decider.note = self._journaling.noted
         self._journaling.tell = self._decider.tell
@@ -490,14 +490,15 @@ class Host:
             fields |= self._ready_facts(path)
             if (incarnation := self._present(path)) is not None and self._processes.liveness is not None:
                 self._processes.liveness.begin(incarnation)
-                self._journaling.is_up(incarnation)
-        if name == "agent.exited":
-            self._recording.exited(path, fields["incarnation"], fields)
+                self._journaling.doors.is_up(incarnation)
         if name == "agent.not_woken":
             self._wishes.monitors.not_woken(path, fields["why"])
+        n = fields.get("incarnation", 0)
         if "incarnation" in fields:
-            fields["incarnation"] = f"{self.boot}.{fields['incarnation']}"
+            fields["incarnation"] = f"{self.boot}.{n}"
         self._chronicle.add(name, path, fields)
+        if name == "agent.exited":
+            self._recording.exited(path, n, fields)
         self._gave_up = self._gave_up or (name == "supervisor.gave_up" and path == "/")
         if name == "supervisor.ready" and path == "/" and not self._is_ready:
             self._is_ready = True

@@ -13,7 +13,7 @@ import errno
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from itertools import count
 
 import msgspec
@@ -24,12 +24,43 @@ from agenthost.protocol.frames import Frames, framed
 
 READ_BYTES = 256 * 1024
 EVENTS, CRASHES, BACKLOG_BYTES = 50_000, 500, 64 * 1024 * 1024
+CRASHES_BYTES = 16 * 1024 * 1024
 DOOR_LATER_S = 0.05
 NOT_NOW = (errno.EAGAIN, errno.ETOOMANYREFS)
 """unix(7): its buffer is full, or too many descriptors are on their way."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _read = msgspec.msgpack.Decoder(words.FromJournal).decode
+
+
+class Waiting:
+    """Numbers of words of one kind, in order, with their sizes."""
+
+    __slots__ = ("_bytes", "_most", "_most_bytes", "_words")
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most, self._most_bytes = most, most_bytes
+        self._words: deque[tuple[int, int]] = deque()
+        self._bytes = 0
+
+    def add(self, number: int, size_bytes: int) -> list[int]:
+        """The numbers of those that are too many now."""
+        self._words.append((number, size_bytes))
+        self._bytes += size_bytes
+        gone = []
+        while len(self._words) > self._most or (self._bytes > self._most_bytes and len(self._words) > 1):
+            gone.append(self._first())
+        return gone
+
+    def forget(self, still: Container[int]) -> None:
+        """The first ones, as far as they are not open any more."""
+        while self._words and self._words[0][0] not in still:
+            self._first()
+
+    def _first(self) -> int:
+        number, size_bytes = self._words.popleft()
+        self._bytes -= size_bytes
+        return number
 
 
 class JournalLink:
@@ -40,9 +71,9 @@ class JournalLink:
         self._ids = count(1)
         self._open: dict[int, bytes] = {}
         """Words that no Did has named, by their number, in order."""
-        self._bounded: dict[type, tuple[deque[int], int]] = {
-            words.Event: (deque(), EVENTS),
-            words.Crashed: (deque(), CRASHES),
+        self._bounded: dict[type, Waiting] = {
+            words.Event: Waiting(EVENTS, BACKLOG_BYTES),
+            words.Crashed: Waiting(CRASHES, CRASHES_BYTES),
         }
         """The words of which so many are kept for a journal that is not there."""
         self._owns: set[int] = set()
@@ -109,10 +140,8 @@ class JournalLink:
         if (bounded := self._bounded.get(type(word))) is not None:
             if len(self._out) > BACKLOG_BYTES:
                 return
-            numbers, most = bounded
-            numbers.append(word.id)
-            if len(numbers) > most:
-                self._open.pop(numbers.popleft(), None)
+            for number in bounded.add(word.id, len(frame)):
+                self._open.pop(number, None)
         elif isinstance(word, words.Own):
             self._owns.add(word.id)
         self._open[word.id] = frame
@@ -193,9 +222,8 @@ class JournalLink:
                 for number in word.ids:
                     self._open.pop(number, None)
                     self._owns.discard(number)
-                for numbers, _ in self._bounded.values():
-                    while numbers and numbers[0] not in self._open:
-                        numbers.popleft()
+                for bounded in self._bounded.values():
+                    bounded.forget(self._open)
             elif isinstance(word, words.Answer):
                 self._open.pop(word.id, None)
             self._on_word(word)

@@ -81,7 +81,7 @@ class Keeping:
         while True:
             try:
                 after = kept[-1]["path"] if kept else ""
-                page = await self._journaling.ask("kept", {"after": after}, _PATIENCE_S)
+                page = await self._journaling.asking.ask("kept", {"after": after}, _PATIENCE_S)
             except AgenthostError:
                 await asyncio.sleep(_AGAIN_S)  # it has ended meanwhile, or stands still: another one will say it
                 continue

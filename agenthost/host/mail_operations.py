@@ -9,7 +9,8 @@ from collections.abc import Awaitable
 from typing import Any
 
 from agenthost.errors import UnknownName
-from agenthost.host.journaling import Journaling
+from agenthost.host.asked_path import normal
+from agenthost.host.journal_asking import JournalAsking
 from agenthost.protocol import operations as ask
 
 LETTERS = 100
@@ -17,16 +18,16 @@ LETTERS = 100
 
 
 class MailOperations:
-    def __init__(self, journaling: Journaling) -> None:
-        self._journaling = journaling
+    def __init__(self, asking: JournalAsking) -> None:
+        self._asking = asking
 
     def work(self, wanted: ask.Operation, by: str) -> Awaitable[Any] | None:
         """None: it is no operation of these. ``by`` is "uid 1000"."""
         match wanted:
             case ask.Send():
-                return self._journaling.send(
+                return self._asking.send(
                     f"client:{by.removeprefix('uid ')}",
-                    "/" + wanted.path.strip("/"),
+                    normal(wanted.path),
                     wanted.body,
                     wanted.key,
                     wanted.due_ms,
@@ -35,27 +36,27 @@ class MailOperations:
                     seat=wanted.seat,
                 )
             case ask.Attach(path=path):
-                return self._journaling.attach(path and "/" + path.strip("/"), int(by.removeprefix("uid ")))
+                return self._asking.attach(path and normal(path), int(by.removeprefix("uid ")))
             case ask.Letters(prefix=prefix, after=after, limit=limit):
                 args = {"prefix": prefix, "after": after, "limit": min(limit, LETTERS)}
-                return self._journaling.ask("letters", args)
+                return self._asking.ask("letters", args)
             case ask.Letter(message=message):
                 return self._letter(message)
             case ask.Drop(message=message, in_hand=in_hand):
-                return self._journaling.ask("drop", {"message": message, "by": f"by {by}", "in_hand": in_hand})
+                return self._asking.ask("drop", {"message": message, "by": f"by {by}", "in_hand": in_hand})
             case ask.Requeue(message=message):
-                return self._journaling.ask("requeue", {"message": message, "by": f"by {by}"})
+                return self._asking.ask("requeue", {"message": message, "by": f"by {by}"})
             case ask.Asked(prefix=prefix, after=after, limit=limit):
                 args = {"prefix": prefix, "after": after, "limit": min(limit, LETTERS)}
-                return self._journaling.ask("asked", args)
+                return self._asking.ask("asked", args)
             case ask.Answer(message=message, yes=yes, text=text):
-                return self._journaling.answer(message, text, by, yes=yes)
+                return self._asking.answer(message, text, by, yes=yes)
             case ask.Journal(what=what):
-                return self._journaling.ask(what)
+                return self._asking.ask(what)
         return None
 
     async def _letter(self, message: int) -> Any:
-        found = await self._journaling.ask("letter", {"message": message})
+        found = await self._asking.ask("letter", {"message": message})
         if found is None:
             raise UnknownName(f"cannot show message {message}: there is none")
         return found

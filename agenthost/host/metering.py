@@ -19,6 +19,7 @@ from agenthost.core import effects as do
 from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth
 from agenthost.core.budget.amounts import Amounts
+from agenthost.core.budget.budget import Budget as BudgetOf
 from agenthost.core.budget.prices import Prices
 from agenthost.core.budget.scope import Scope, Scopes, scopes_of, scopes_of_tree
 from agenthost.core.tree import State, Worker, owner_of
@@ -27,14 +28,13 @@ from agenthost.host.incarnation import Incarnation
 from agenthost.host.journaling import Journaling
 from agenthost.host.pulse import at_next_pulse
 from agenthost.host.standings import Standings
+from agenthost.host.unsaid import Unsaid
 from agenthost.journal import words
 from agenthost.protocol.birth import Beat, Budget
 
 SOON_S = 0.05
 CELLS_PER_LOOK = 500
 """15 us each."""
-_Key = tuple[str, int, int]
-"""(path, n, turn)"""
 
 
 class _Seen:
@@ -64,13 +64,13 @@ class Metering:
         self._boot, self._state, self._by_n, self._tell, self._record = boot, state, by_n, tell, record
         self._journaling = journaling
         self._scopes = Scopes()
-        self._brought: dict[str, tuple[Scope, ...]] = {}
-        """Of children of run time, by path."""
+        self._brought: dict[str, tuple[Worker, tuple[Scope, ...]]] = {}
+        """Of children of run time, by path: names are used again."""
         self._seen: dict[int, _Seen] = {}
         self._next = 0
-        self._restarts: dict[str, int] = {}
-        self._unsaid: dict[_Key, Amounts] = {}
-        self._alone: dict[_Key, Amounts] = {}
+        self._restarts: dict[str, tuple[Worker, int]] = {}
+        """So many were counted of that one."""
+        self._unsaid = Unsaid(self._turn_of, state.nodes)
         self._numbers = count(1)
         self._last_said = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -89,12 +89,14 @@ class Metering:
         for timer in (self._timer, self._soon):
             if timer is not None:
                 timer.cancel()
+        self._standings.close()
 
     # ---- what holds
 
     def _read_scopes(self) -> None:
-        self._brought = {path: scopes for path, scopes in self._brought.items() if path in self._state.nodes}
-        brought = (scope for scopes in self._brought.values() for scope in scopes)
+        nodes = self._state.nodes
+        self._brought = {path: kept for path, kept in self._brought.items() if nodes.get(path) is kept[0]}
+        brought = (scope for _, scopes in self._brought.values() for scope in scopes)
         self._scopes = self._standings.scopes = Scopes([*scopes_of_tree(self._state.root.spec), *brought])
 
     def _say_scopes(self) -> None:
@@ -109,7 +111,7 @@ class Metering:
         self._read_scopes()
         self._say_scopes()
         for seen in self._seen.values():
-            self._announce(seen.of)
+            self._unsaid.announce(seen.of.path, seen.of.n)
 
     def _tree_changed(self) -> None:
         """A journal that knew of budgets must hear that there are none any more."""
@@ -130,26 +132,44 @@ class Metering:
         if not isinstance(node, Worker):
             return
         owner = owner_of(node)
-        if owner is not None and isinstance(node.spec.birth, AgentBirth) and node.spec.birth.budget is not None:
-            self._bring(node)
+        if owner is not None:
+            self._bring(node, node.spec.birth.budget if isinstance(node.spec.birth, AgentBirth) else None)
         if not self._scopes:
             return
         if owner is not None:
             tool = getattr(node.spec.birth, "streams", 0) > 0
             self._count(owner, Amounts(processes=1, tool_calls=int(tool)))
             self._say_soon()
-        before = self._restarts.get(node.path, 0)
+        of, before = self._restarts.get(node.path, (node, 0))
+        before = before if of is node else 0
         if node.restarts > before:
-            self._restarts[node.path] = node.restarts
+            self._restarts[node.path] = node, node.restarts
             self._count(node, Amounts(restarts=node.restarts - before), 0)
             self._say_soon()
 
-    def _bring(self, node: Worker) -> None:
-        scopes = tuple(scopes_of(node.path, node.spec.birth.budget))
-        if self._brought.get(node.path) != scopes:
-            self._brought[node.path] = scopes
-            self._read_scopes()
-            self._say_scopes()
+    def _bring(self, node: Worker, budget: BudgetOf | None) -> None:
+        path = node.path
+        scopes = tuple(scopes_of(path, budget)) if budget is not None else ()
+        before = self._brought.pop(path, (node, ()))[1]
+        if scopes:
+            self._brought[path] = node, scopes
+        if scopes != before:
+            self._put(path, scopes)
+
+    def _put(self, path: str, scopes: tuple[Scope, ...]) -> None:
+        """One path alone: of thousands that come and go each says its own."""
+        self._scopes.put(path, scopes)
+        self._journaling.say(lambda number: words.Brings(number, path, scopes))
+
+    def _forget_gone(self) -> None:
+        nodes = self._state.nodes
+        for path, (node, _) in list(self._brought.items()):
+            if nodes.get(path) is not node:
+                del self._brought[path]
+                self._put(path, ())
+        for path, (node, _) in list(self._restarts.items()):
+            if nodes.get(path) is not node:
+                del self._restarts[path]
 
     def here(self, incarnation: Incarnation) -> None:
         """It runs."""
@@ -160,9 +180,9 @@ class Metering:
         if incarnation.n not in self._seen:
             self._seen[incarnation.n] = _Seen(incarnation)
             if isinstance(incarnation.birth, AgentBirth):
-                self._announce(incarnation)
+                self._unsaid.announce(incarnation.path, incarnation.n)
                 self._say_soon()
-                self._journaling.want_door(incarnation, 0)  # what it spends is said at once, and not lost with it
+                self._journaling.doors.want_door(incarnation, 0)  # what it spends is said at once, and not lost with it
         self._standings.say(incarnation)
 
     def ending(self, incarnation: Incarnation) -> None:
@@ -170,9 +190,6 @@ class Metering:
         seen = self._seen.pop(incarnation.n, None)
         if seen is not None:
             self._look_at(seen, time.monotonic())
-        node = self._state.nodes.get(incarnation.path)
-        if isinstance(node, Worker) and owner_of(node) is not None:
-            self._restarts.pop(incarnation.path, None)
 
     def beat(self, incarnation: Incarnation, said: Beat) -> None:
         """Its turn goes on."""
@@ -203,13 +220,16 @@ class Metering:
     def _count(self, worker: Worker, amounts: Amounts, turn: int = words.IN_HAND) -> None:
         """Names of run time are used again: what has no budget of its own is counted where it stands."""
         node = worker
+        if turn == words.IN_HAND and (seen := self._seen.get(worker.n)) is not None and seen.turn:
+            turn = seen.turn  # better than what the agent says of it
         while (owner := owner_of(node)) is not None and not self._scopes.at(node.path):
             node, turn = owner, words.IN_HAND
         if self._scopes.is_metered(node.path):
-            self._add(node.path, amounts, node.n, turn)
+            self._unsaid.add(node.path, amounts, node.n, turn)
 
     def _look(self) -> None:
         self._timer = at_next_pulse(self._look)
+        self._forget_gone()
         now = time.monotonic()
         for seen in self._some():
             self._look_at(seen, now)
@@ -255,17 +275,11 @@ class Metering:
         node = self._state.nodes.get(path)
         is_nested = isinstance(node, Worker) and owner_of(node) is not None
         if not is_nested or self._scopes.at(path):
-            self._add(path, Amounts(cpu_s=cpu_s), n, turn, alone=is_nested)
+            self._unsaid.add(path, Amounts(cpu_s=cpu_s), n, turn, alone=is_nested)
 
-    def _add(self, path: str, amounts: Amounts, n: int, turn: int = 0, *, alone: bool = False) -> None:
-        if amounts:
-            key = path, n, turn
-            kept = self._alone if alone else self._unsaid
-            kept[key] = kept.get(key, Amounts()) + amounts
-
-    def _announce(self, incarnation: Incarnation) -> None:
-        """How it stands is to be said."""
-        self._unsaid.setdefault((incarnation.path, incarnation.n, 0), Amounts())
+    def _turn_of(self, n: int) -> int | None:
+        seen = self._seen.get(n)
+        return None if seen is None else seen.turn
 
     def _say_soon(self) -> None:
         if self._soon is None:
@@ -276,12 +290,10 @@ class Metering:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-        if not (self._unsaid or self._alone):
+        if not self._unsaid:
             return
         if self._last_said and not self._journaling.is_heard(self._last_said):
+            self._unsaid.fold()
             return
-        used = [words.Used(*key, amounts) for key, amounts in self._unsaid.items()]
-        used += [words.Used(*key, amounts, alone=True) for key, amounts in self._alone.items()]
-        self._unsaid, self._alone = {}, {}
-        number = next(self._numbers)
-        self._last_said = self._journaling.say(lambda word: words.Meter(word, self._boot, number, tuple(used)))
+        used, number = self._unsaid.take(), next(self._numbers)
+        self._last_said = self._journaling.say(lambda word: words.Meter(word, self._boot, number, used))

@@ -82,13 +82,13 @@ class Operators:
     ) -> None:
         self._host, self._state, self._status, self._present = host, state, status, present
         self._refresh = refresh
-        self._journaling = journaling
-        self._mail = MailOperations(journaling)
-        self._times = TimeOperations(journaling)
-        self._budgets = BudgetOperations(journaling)
-        self._sessions = SessionOperations(state, present, journaling, self._commanded)
+        self._journal = journaling.asking
+        self._mail = MailOperations(journaling.asking)
+        self._times = TimeOperations(journaling.asking)
+        self._budgets = BudgetOperations(journaling.asking)
+        self._sessions = SessionOperations(state, present, journaling.asking, self._commanded)
         clock = asyncio.get_running_loop().time
-        self._recorded = RecordOperations(journaling, Explaining(state, present, chronicle, journaling, clock))
+        self._recorded = RecordOperations(journaling.asking, Explaining(state, present, chronicle, journaling, clock))
         self._reloading, self._send, self._tell = reloading, send, tell
         self._answers: OrderedDict[Question, bytes] = OrderedDict()
         self._open: set[Question] = set()
@@ -192,8 +192,8 @@ class Operators:
 
     async def _show(self, question: Question, wanted: ask.Status) -> None:
         tree = self._status.rows(wanted.paths, members=wanted.members)
-        boxes = await self._journaling.mailboxes(BOXES_S)
-        asleep = await self._journaling.asleep(BOXES_S) if any(row.get("pool") for row in tree) else None
+        boxes = await self._journal.mailboxes(BOXES_S)
+        asleep = await self._journal.asleep(BOXES_S) if any(row.get("pool") for row in tree) else None
         for row in tree:
             if row["kind"] == "worker":
                 row["mailbox"] = None if boxes is None else boxes.get(row["path"], 0)
@@ -202,7 +202,7 @@ class Operators:
         self._respond(question, {"host": self._host.describe(), "tree": tree})
 
     async def _examine(self, question: Question) -> None:
-        await self._journaling.mailboxes(BOXES_S)  # whether it answers shows in what is said of it
+        await self._journal.mailboxes(BOXES_S)  # whether it answers shows in what is said of it
         self._respond(question, self._host.doctor())
 
     async def _answer_with(self, question: Question, work: Awaitable[Any]) -> None:

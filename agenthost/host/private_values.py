@@ -15,6 +15,7 @@ from agenthost.config.env_file import read_env_file, read_small_file
 from agenthost.core.birth import AnyBirth, Secret
 from agenthost.core.spec import ChildSpec, SupervisorSpec
 from agenthost.errors import ConfigError, StartFailed
+from agenthost.host.scrubbing import is_named_secret
 
 MOST_BYTES = 64 * 1024
 """One variable of execve(2) has at most 128 KiB, its name included."""
@@ -37,6 +38,18 @@ class Private:
 
 
 NOTHING = Private()
+
+
+def values_of(private: Private) -> list[str]:
+    """Everything in it, as text."""
+    return declared_in(private) + [value for _, value in private.env]
+
+
+def declared_in(private: Private) -> list[str]:
+    """What was declared to be secret; of ``env`` what is so by its name. A path or a flag in there is no secret, and to
+    hide it would spoil every text that has it."""
+    values = [value.decode("utf-8", "replace") for _, value in (*private.secrets, *private.files)]
+    return values + [value for name, value in private.env if is_named_secret(name)]
 
 
 def hide_variables(spec: ChildSpec) -> None:

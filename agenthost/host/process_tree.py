@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from agenthost.containment import procfs
-from agenthost.host.autopsy import LONGEST_WORD, MOST_PROCESSES, MOST_WORDS, Process
+from agenthost.host.autopsy import LONGEST_WORD, MOST_PROCESSES, MOST_WORDS, PROCESSES_BYTES, Process
 from agenthost.host.scrubbing import scrubbed
 
 _STATES = {
@@ -26,6 +26,8 @@ _STATES = {
 }
 """proc(5). D waits for something that no signal ends: a disk, a file server."""
 _CMDLINE_BYTES = 8 * 1024
+ONE_BYTES = 256
+"""Of a process, packed, besides its words, and that some are left out."""
 
 
 def processes_of(
@@ -46,7 +48,23 @@ def processes_of(
         _process(one, now, [forked_as] if one.pid == forked and forked_as else _words(one.pid), hidden, names)
         for one in _in_order(stats)
     ]
-    return [one for one in found if one is not None]
+    return bounded([one for one in found if one is not None])
+
+
+def bounded(processes: list[Process], most_bytes: int = PROCESSES_BYTES) -> list[Process]:
+    """Words beyond that are left out, of the last ones first, and it is said where."""
+    left = most_bytes - ONE_BYTES * len(processes)
+    shown: list[Process] = []
+    for one in processes:
+        words: list[str] = []
+        for word in one["argv"]:
+            left -= len(word.encode("utf-8", "replace")) + 5
+            if left < 0:
+                words.append("... left out")
+                break
+            words.append(word)
+        shown.append({**one, "argv": words})
+    return shown
 
 
 def _in_order(stats: list[procfs.Stat]) -> list[procfs.Stat]:
@@ -79,7 +97,7 @@ def _process(
         memory_bytes=int(memory.split()[1]) * procfs.PAGE_BYTES if memory else 0,
         age_s=round(max(0, now - one.start_time) / procfs.TICKS_PER_S, 2),
         threads=one.threads,
-        argv=_bounded(scrubbed(words, hidden)),
+        argv=_shown(words, hidden),
     )
 
 
@@ -98,6 +116,7 @@ def _words(pid: int) -> list[str]:
     return [word.decode("utf-8", "replace") for word in data.rstrip(b"\0").split(b"\0")] if data else []
 
 
-def _bounded(words: list[str]) -> list[str]:
-    shown = [word if len(word) <= LONGEST_WORD else f"{word[: LONGEST_WORD - 4]} ..." for word in words[:MOST_WORDS]]
+def _shown(words: list[str], hidden: tuple[str, ...]) -> list[str]:
+    some = scrubbed(words[:MOST_WORDS], hidden)
+    shown = [word if len(word) <= LONGEST_WORD else f"{word[: LONGEST_WORD - 4]} ..." for word in some]
     return [*shown, f"... {len(words) - MOST_WORDS} more"] if len(words) > MOST_WORDS else shown

@@ -13,8 +13,9 @@ from typing import Any, Literal
 from agenthost.core.birth import AgentBirth
 from agenthost.core.tree import State, Supervisor, Worker, owner_of
 from agenthost.errors import Busy, UnknownName, UsageError
+from agenthost.host.asked_path import normal
 from agenthost.host.incarnation import Incarnation
-from agenthost.host.journaling import Journaling
+from agenthost.host.journal_asking import JournalAsking
 from agenthost.host.uploads import Uploads
 from agenthost.protocol import operations as ask
 
@@ -30,25 +31,25 @@ class SessionOperations:
         self,
         state: State,
         present: Callable[[str], Incarnation | None],
-        journaling: Journaling,
+        asking: JournalAsking,
         commanded: Commanded,
     ) -> None:
         self._state, self._present = state, present
-        self._journaling, self._commanded = journaling, commanded
+        self._asking, self._commanded = asking, commanded
         self._uploads = Uploads()
 
     def work(self, wanted: ask.Operation, by: str) -> Awaitable[Any] | None:
         """None: it is no operation of these. ``by`` is "uid 1000"."""
-        asked = self._journaling.ask
+        asked = self._asking.ask
         match wanted:
             case ask.Sessions(prefix=prefix, after=after, limit=limit):
                 return asked("sessions", {"prefix": prefix, "after": after, "limit": min(limit, SESSIONS)})
             case ask.Session(path=path):
-                return asked("session", {"path": _normal(path)})
+                return asked("session", {"path": normal(path)})
             case ask.Log(path=path, after=after, limit=limit):
-                return asked("log", {"path": _normal(path), "after": after, "limit": min(limit, ENTRIES)})
+                return asked("log", {"path": normal(path), "after": after, "limit": min(limit, ENTRIES)})
             case ask.Piece(path=path, seq=seq, checkpoint=checkpoint, at=at):
-                return asked("piece", {"path": _normal(path), "seq": seq, "checkpoint": checkpoint, "at": at})
+                return asked("piece", {"path": normal(path), "seq": seq, "checkpoint": checkpoint, "at": at})
             case ask.Upload(name=name, at=at, data=data):
                 return self._upload(by, name, at, data)
             case ask.OnSession():
@@ -59,11 +60,11 @@ class SessionOperations:
         return self._uploads.take(by, name, at, data)
 
     async def _change(self, wanted: ask.OnSession, by: str) -> Any:
-        path = _normal(wanted.path)
+        path = normal(wanted.path)
         match wanted:
             case ask.Fork(source=source, checkpoint=checkpoint):
                 self._check_owner(path)
-                what, args = "fork", {"source": _normal(source), "checkpoint": checkpoint}
+                what, args = "fork", {"source": normal(source), "checkpoint": checkpoint}
             case ask.Import():
                 self._check_owner(path)
                 what, args = "import", self._imported(wanted, by)
@@ -74,13 +75,13 @@ class SessionOperations:
             case _:
                 what, args = "revive", {}
         if what in ("rollback", "remove") and wanted.stop:  # nobody is stopped for a name that is mistyped
-            about = await self._journaling.ask("session", {"path": path})
+            about = await self._asking.ask("session", {"path": path})
             name = args.get("checkpoint")
             if name is not None and name not in [point["name"] for point in about.get("checkpoints", ())]:
                 raise UnknownName(f"cannot roll {path} back to {name!r}: there is no such checkpoint")
         was_stopped = what != "revive" and await self._at_rest(path, wanted.stop, by)
         try:
-            return await self._journaling.ask(what, {"path": path, **args})
+            return await self._asking.ask(what, {"path": path, **args})
         finally:
             if was_stopped and what != "remove":
                 await self._commanded("start", path, by)
@@ -114,7 +115,3 @@ class SessionOperations:
             "entries": self._uploads.give(by, wanted.entries) if wanted.entries else None,
             "after": wanted.after,
         }
-
-
-def _normal(path: str) -> str:
-    return "/" + path.strip("/")

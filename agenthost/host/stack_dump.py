@@ -50,9 +50,24 @@ class _Cannot(Exception):
     """These means do not help; the text says why."""
 
 
+_FIRMEST: tuple[Signal, ...] = ("", "go_on", "end")
+
+
+class _Look:
+    """One that is under way, for ``askers``."""
+
+    __slots__ = ("askers", "signal", "task")
+
+    def __init__(self, signal: Signal) -> None:
+        self.signal: Signal = signal
+        self.askers = 0
+        self.task: asyncio.Task[Told]
+
+
 class StackDump:
     def __init__(self) -> None:
         self._last_id = 0
+        self._looks: dict[int, _Look] = {}
         self._asked: dict[tuple[int, int], asyncio.Future[str]] = {}
         self._pids: set[int] = set()
         self._writing: dict[int, slate.Slate] = {}
@@ -77,7 +92,25 @@ class StackDump:
         return Told(stack_text.from_faulthandler(data), f"faulthandler; {NO_TASKS}")
 
     async def stack_of(self, incarnation: Incarnation, signal: Signal) -> Told:
-        """Raises ``OSError`` where we are out of descriptors. With "end" it may have ended by it."""
+        """Raises ``OSError`` where we are out of descriptors. With "end" it may have ended by it. There is one look at
+        an incarnation at a time, for all who want one; the firmest of the signals that they allow may be sent."""
+        n = incarnation.n
+        look = self._looks.get(n)
+        if look is None:
+            look = self._looks[n] = _Look(signal)
+            look.task = asyncio.get_running_loop().create_task(self._find(incarnation, look))
+        look.signal = max(look.signal, signal, key=_FIRMEST.index)
+        look.askers += 1
+        try:
+            return await asyncio.shield(look.task)
+        finally:
+            look.askers -= 1
+            if not look.askers:
+                look.task.cancel()  # if they would not wait for it; else it is done
+                if self._looks.get(n) is look:
+                    del self._looks[n]
+
+    async def _find(self, incarnation: Incarnation, look: _Look) -> Told:
         if not isinstance(incarnation.birth, AgentBirth):
             return Told("", "a program has no Python stack")
         if incarnation.born is None or incarnation.agent_pid is None or incarnation.exited:
@@ -92,7 +125,7 @@ class StackDump:
         except _Cannot as reason:
             why.append(str(reason))
         try:
-            return Told(await self._signal(incarnation, signal), f"faulthandler; {NO_TASKS}")
+            return Told(await self._signal(incarnation, look.signal), f"faulthandler; {NO_TASKS}")
         except _Cannot as reason:
             why.append(str(reason))
         return Told("", "none: " + "; ".join(dict.fromkeys(why)))
@@ -137,8 +170,11 @@ class StackDump:
 
     async def _run(self, argv: list[str]) -> tuple[int | None, bytes, bytes]:
         """Status, stdout, stderr; None if it took too long. subprocess makes no copy of us: it has vfork(2)."""
-        files = [os.memfd_create("agenthost-py-spy", os.MFD_CLOEXEC) for _ in range(2)]
-        try:
+        with contextlib.ExitStack() as opened:
+            files = []
+            for _ in range(2):
+                files.append(os.memfd_create("agenthost-py-spy", os.MFD_CLOEXEC))
+                opened.callback(os.close, files[-1])
             try:
                 child = subprocess.Popen(  # noqa: ASYNC220  # 1 ms; waiting for it is what must not block
                     argv, stdin=subprocess.DEVNULL, stdout=files[0], stderr=files[1], start_new_session=True
@@ -150,16 +186,18 @@ class StackDump:
                 async with asyncio.timeout(PY_SPY_S):
                     return await asyncio.shield(ended), _content(files[0]), _content(files[1])
             return None, b"", b""
-        finally:
-            for file in files:
-                os.close(file)
 
     def _reap_later(self, child: subprocess.Popen[bytes]) -> asyncio.Future[int]:
         """Its exit status, when it has ended; it is killed if that takes too long, whoever waits."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[int] = loop.create_future()
-        pidfd = os.pidfd_open(child.pid)
         self._pids.add(child.pid)
+        try:
+            pidfd = os.pidfd_open(child.pid)
+        except OSError:  # out of descriptors
+            child.kill()
+            self._reap_soon(child)
+            raise
         late = loop.call_later(PY_SPY_S, child.kill)
 
         def reap() -> None:
@@ -171,6 +209,13 @@ class StackDump:
 
         loop.add_reader(pidfd, reap)
         return ended
+
+    def _reap_soon(self, child: subprocess.Popen[bytes]) -> None:
+        """One that was killed, where no descriptor tells that it has ended."""
+        if child.poll() is None:
+            asyncio.get_running_loop().call_later(LOOK_S, self._reap_soon, child)
+        else:
+            self._pids.discard(child.pid)
 
     # ---- by a signal
 
@@ -202,7 +247,7 @@ class StackDump:
                 await asyncio.sleep(LOOK_S)
                 is_over = page.written_bytes > 0 and not _is_handling(pid, number)
         finally:
-            del self._writing[incarnation.n]
+            self._writing.pop(incarnation.n, None)
             if is_over:
                 page.taken_by = None
         data = page.read()

@@ -11,6 +11,7 @@ import re
 import msgspec
 
 from agenthost.host.autopsy import STACK_BYTES
+from agenthost.observe.middle import cut_middle
 
 _THREAD = re.compile(r"(Current thread|Thread) (0x[0-9a-f]+)( \[[^\]]*\])?( \(most recent call first\):)?")
 _NOT_AUTHORS = ("<", os.path.dirname(os.__file__) + "/", os.path.dirname(os.path.dirname(__file__)) + "/")
@@ -75,13 +76,7 @@ def _from_agent_on(calls: list[str]) -> list[str]:
 
 def bounded(text: str) -> str:
     """At most ``STACK_BYTES``; of what is longer the middle is left out, and that is said."""
-    data = text.strip("\n").encode("utf-8", "backslashreplace")
-    if len(data) <= STACK_BYTES:
-        return data.decode()
-    half = STACK_BYTES // 2 - 64
-    left_out = len(data) - 2 * half
-    head, tail = (part.decode(errors="ignore") for part in (data[:half], data[-half:]))
-    return f"{head}\n[... {left_out} bytes left out ...]\n{tail}"
+    return cut_middle(text.strip("\n"), STACK_BYTES)
 
 
 def where(stack: str) -> str:

@@ -6,7 +6,8 @@ journal; turns in hand are interrupted, which the core decides. What is counted 
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
+import errno
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,10 +16,14 @@ from agenthost.core.birth import AgentBirth
 from agenthost.core.budget.scope import Scopes, above
 from agenthost.core.tree import State
 from agenthost.host.incarnation import Incarnation
+from agenthost.host.journal_link import NOT_NOW
 from agenthost.host.journaling import Budgeting
 from agenthost.journal import words
 from agenthost.protocol.birth import Budget
 from agenthost.protocol.codec import encode
+
+AGAIN_S = 0.05
+_FULL = (*NOT_NOW, errno.ENOBUFS)
 
 
 class Standings:
@@ -34,6 +39,9 @@ class Standings:
     ) -> None:
         self._boot, self._state, self._by_n, self._tell, self._record = boot, state, by_n, tell, record
         self._standing: dict[str, words.Budgeted] = {}
+        self._missed: dict[tuple[int, bool], tuple[Incarnation, Budget]] = {}
+        """What could not be said to an agent whose socket was full; the last by n, and whether it is of a turn."""
+        self._again: asyncio.TimerHandle | None = None
         self.scopes = Scopes()
         self.counted: Callable[[], Iterable[tuple[Incarnation, int]]] = lambda: ()
         """Those that some budget holds for, each with the number of its turn, 0 if that is not known."""
@@ -41,6 +49,10 @@ class Standings:
     def forget(self) -> None:
         """The next journal says anew how all stands."""
         self._standing.clear()
+
+    def close(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
 
     def goes_on(self, incarnation: Incarnation, turn: int) -> None:
         """A turn has beaten."""
@@ -113,5 +125,23 @@ class Standings:
     def send(self, incarnation: Incarnation, message: Budget) -> None:
         if incarnation.born is None or incarnation.exited or not isinstance(incarnation.birth, AgentBirth):
             return
-        with contextlib.suppress(OSError):  # it has not read for long, or has ended: its next turn's beat tells
+        key = incarnation.n, bool(message.turn)
+        self._missed.pop(key, None)
+        try:
             incarnation.born.birth_socket.send(encode(message))
+        except OSError as error:  # of any other it has ended, as its pidfd will tell
+            if error.errno in _FULL:
+                self._missed[key] = incarnation, message
+                if self._again is None:
+                    self._again = asyncio.get_running_loop().call_later(AGAIN_S, self._say_again)
+
+    def _say_again(self) -> None:
+        """An agent that has not heard that it may go on refuses calls for ever. What is true by now is said; of one
+        turn what was to be said."""
+        self._again = None
+        missed, self._missed = self._missed, {}
+        for incarnation, message in missed.values():
+            if not message.turn and self.scopes.is_metered(incarnation.path):
+                self.say(incarnation)
+            else:
+                self.send(incarnation, message)

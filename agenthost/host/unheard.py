@@ -4,7 +4,7 @@ An agent at rest waits in epoll(7), and one in a turn beats. So each second some
 whose main thread is found elsewhere twice in a row, a second apart, is asked whether its interpreter runs
 (``doubting``), and who does not answer for ``turn.silence`` is ended. The rule: only an answer that does not come
 counts against anybody; what the kernel says of a thread is only a reason to ask. An agent of which it says nothing is
-left alone.
+left alone, and so is one that somebody has stopped, by SIGSTOP or in a debugger.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ LOOKS = 50
 _AT_REST = (b"ep_poll", b"do_epoll_wait", b"epoll")
 """Functions of the kernel that epoll_wait(2) sleeps in; which one is told depends on how it was compiled."""
 _NOTHING_SAID = (b"", b"0")
+_STOPPED = (b"T", b"t", b"Z", b"X")
+"""proc(5): by a signal, by a debugger; or it has ended."""
 
 
 class Unheard:
@@ -74,9 +76,12 @@ def is_elsewhere(one: Incarnation) -> bool:
     """Its main thread neither waits in epoll nor is it unknown where it waits (proc(5), wchan)."""
     try:
         waits_in = _read(f"/proc/{one.agent_pid}/wchan")
-        if waits_in not in _NOTHING_SAID:
-            return not waits_in.startswith(_AT_REST)
-        return _read(f"/proc/{one.agent_pid}/stat").rpartition(b") ")[2][:1] == b"R"  # who runs waits in nothing
+        if waits_in.startswith(_AT_REST):
+            return False
+        state = _read(f"/proc/{one.agent_pid}/stat").rpartition(b") ")[2][:1]
+        if waits_in in _NOTHING_SAID:
+            return state == b"R"  # who runs waits in nothing
+        return state not in _STOPPED
     except OSError:
         return False
 

@@ -21,7 +21,7 @@ from agenthost.journal.values import Crash, Mail
 
 LOOKS = frozenset({"crashes", "crash"})
 PAGE = 100
-REASON_CHARS = 4096
+REASON_CHARS, NAME_CHARS = 4096, 256
 
 
 def of_attempt(path: str, held: Mail, failure: Failure | None, verdict: Verdict, *, ended: bool) -> list[ops.Crash]:
@@ -34,11 +34,11 @@ def of_attempt(path: str, held: Mail, failure: Failure | None, verdict: Verdict,
             held.incarnation or (0, 0),
             failure.kind,
             failure.text[:REASON_CHARS],
-            verdict.fingerprint,
+            verdict.fingerprint[:NAME_CHARS],
             held.id,
             held.attempt,
-            verdict.remedy.label,
-            verdict.remedy.why,
+            verdict.remedy.label[:REASON_CHARS],
+            verdict.remedy.why[:REASON_CHARS],
             fatal=ended or verdict.escalates or failure.kind == "crash",
         )
     ]
@@ -48,16 +48,18 @@ def of_word(word: words.Crashed) -> ops.Crash:
     return ops.Crash(
         word.path,
         (word.boot, word.n),
-        word.cause,
+        word.cause[:NAME_CHARS],
         word.reason[:REASON_CHARS],
-        word.fingerprint,
+        word.fingerprint[:NAME_CHARS],
         word.message,
         word.attempt,
-        word.remedy,
-        word.why,
-        word.ended,
+        word.remedy[:REASON_CHARS],
+        word.why[:REASON_CHARS],
+        word.ended[:REASON_CHARS],
         details=word.details,
         adds=bool(word.message),  # its record was written with the decision on it
+        number=word.number,
+        at_ms=word.at_ms,
     )
 
 
@@ -71,7 +73,8 @@ def look(reader: Reader, what: str, args: dict[str, Any]) -> Any:
         spent = reader.spent(found.message) if found.message else Amounts()
         return {**shown(found), "spent": {name: used for name in FIELDS if (used := getattr(spent, name))}}
     since_ms, limit = round(float(args["since"]) * 1000), min(int(args["limit"]), PAGE)
-    return [listed(one) for one in reader.crashes(str(args["path"]), int(args["before"]), since_ms, limit)]
+    path, before, below = str(args["path"]), int(args["before"]), bool(args.get("below", True))
+    return [listed(one) for one in reader.crashes(path, before, since_ms, limit, below=below)]
 
 
 def listed(one: Crash) -> dict[str, Any]:

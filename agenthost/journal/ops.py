@@ -157,8 +157,8 @@ class BackOff(_Op, frozen=True):
 
 
 class Park(_Op, frozen=True):
-    """A leased message waits for ``Resume``, ``Requeue`` or ``Drop``; its lane with it. ``until_ms``: since when it is
-    listed as lapsed; 0 never."""
+    """A leased message, a parked one, or one that waits as the first of its lane, waits for ``Resume``, ``Requeue`` or
+    ``Drop``; its lane with it. ``until_ms``: since when it is listed as lapsed; 0 never."""
 
     message: int
     attempt: int
@@ -453,9 +453,10 @@ class Grant(_Op, frozen=True):
 
 
 class Crash(_Op, frozen=True):
-    """As ``values.Crash``. Said again, of the same attempt or the same end, it adds what was not known. The end of a
-    process and the attempt that it ended of are one. ``unknown`` for an attempt that is not noted as failed. With
-    ``adds`` details are added to the record of an attempt, and nothing else; ``unknown`` without one."""
+    """As ``values.Crash``. Said again, of the same attempt, the same end, or with the same ``number`` of the
+    incarnation's boot, it adds what was not known. The end of a process and the attempt that it ended of are one; what
+    is neither is a record of its own. ``unknown`` for an attempt that is not noted as failed. With ``adds`` details are
+    added to the record of an attempt, and nothing else; ``unknown`` without one. Without ``at_ms`` it happens now."""
 
     path: str
     incarnation: Incarnation
@@ -470,6 +471,8 @@ class Crash(_Op, frozen=True):
     fatal: bool = False
     details: bytes = b""
     adds: bool = False
+    number: int = 0
+    at_ms: int = 0
 
 
 # ---- the core, in order
@@ -554,9 +557,9 @@ Op = (
 class Retention(msgspec.Struct, frozen=True):
     """What ``Store.retain`` may remove: what is older, and the oldest while the journal holds more than ``size_bytes``.
 
-    None keeps for ever; ``crashes`` is how many there may be. Open mail and live sessions are never removed, dead
-    letters and tombstones only by age; events of the core only up to a snapshot. A closed message takes its idempotency
-    key and its history with it.
+    None keeps for ever; ``crashes`` is how many there may be, ``crashes_bytes`` of their details. Open mail and live
+    sessions are never removed, dead letters and tombstones only by age; events of the core only up to a snapshot. A
+    closed message takes its idempotency key and its history with it.
     """
 
     mail_ms: int | None = 7 * 86_400_000
@@ -566,4 +569,5 @@ class Retention(msgspec.Struct, frozen=True):
     tombstones_ms: int | None = None
     crashes_ms: int | None = 30 * 86_400_000
     crashes: int | None = 5000
+    crashes_bytes: int | None = 256 * 1024 * 1024
     size_bytes: int | None = None

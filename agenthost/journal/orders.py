@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from agenthost.errors import AgenthostError, UsageError
+from agenthost.errors import AgenthostError, UnknownName, UsageError
 from agenthost.journal import crashes, members, ops, outlook, session_orders, words
 from agenthost.journal.answers import Accepted, Answer, Rejected
 from agenthost.journal.budget_sheets import budget_sheets, sheet_of
 from agenthost.journal.clerk import Clerk
+from agenthost.journal.crash_words import CrashWords
 from agenthost.journal.party import Party
 from agenthost.journal.remedies import answer_of, question_of
 from agenthost.journal.store import Store
@@ -46,6 +48,7 @@ class Orders:
         self._store, self._clerk, self._tell = store, clerk, tell
         self._on_own, self._on_disown = on_own, on_disown
         self.did: list[int] = []
+        self._crashes = CrashWords(clerk.submit, lambda number: self.did.append(number))
         self.on_admit: Callable[[bytes, str], None] = lambda ticket, who: None
 
     def hear(self, word: words.FromHost, now_ms: int) -> None:
@@ -70,8 +73,7 @@ class Orders:
                 picture = ops.Picture(word.boot, 0, word.now_s, word.state)
                 self._clerk.submit((picture,), lambda answers, error: self.did.append(word.id), now_ms)
             case words.Crashed():
-                crash = crashes.of_word(word)
-                self._clerk.submit((crash,), lambda answers, error: self.did.append(word.id), now_ms)
+                self._crashes.hear(word, now_ms)
             case words.Send():
                 self._send(word, now_ms)
             case words.Schedule():
@@ -87,6 +89,9 @@ class Orders:
                 self._clerk.submit((kept,), lambda answers, error: self.did.append(word.id), now_ms, FOR_EVER_MS)
             case words.Budgets():
                 self._clerk.meters.budgets(word, now_ms)
+                self.did.append(word.id)
+            case words.Brings():
+                self._clerk.meters.brings(word, now_ms)
                 self.did.append(word.id)
             case words.Meter():
                 self._clerk.meters.metered(word, lambda: self.did.append(word.id), now_ms)
@@ -113,7 +118,7 @@ class Orders:
         batch = (ops.Strand(word.path, word.why), ops.RemoveSession(word.path), ops.Revive(word.path))
         self._clerk.there.forget(word.path)
         self._clerk.timetable.forget_sender(word.path, now_ms)
-        self._clerk.meters.forget(word.path)
+        self._clerk.meters.forget(word.path, now_ms)
         self._clerk.submit(batch, lambda answers, error: self.did.append(word.id), now_ms, FOR_EVER_MS)
 
     # ---- clients and operators
@@ -141,7 +146,7 @@ class Orders:
         def done(answer: Any) -> Any:
             assert isinstance(answer, Accepted)
             if word.due_ms > now_ms:
-                self._clerk.due_at(word.due_ms)
+                self._clerk.due.at(word.due_ms)
             else:
                 self._clerk.there.notify(word.to)
             return {"message": answer.message, "twice": answer.twice}
@@ -169,7 +174,7 @@ class Orders:
                     self._tell(words.Answer(word.id))
                 case "drop":
                     drop = ops.Drop(int(word.args["message"]), str(word.args.get("by", "")))
-                    self._carry_out(word.id, drop, lambda answer: None, now_ms)
+                    self._carry_out(word.id, drop, lambda answer: self._moved(drop.message), now_ms)
                 case "answer":
                     self._answer(word, now_ms)
                 case "grant":
@@ -197,19 +202,26 @@ class Orders:
         parked = self._clerk.reader().message(int(args["message"]))
         if parked is None or parked.status != "parked":
             is_ = "there is none" if parked is None else f"it waits for nobody's answer, it is {parked.status}"
-            raise UsageError(f"cannot answer message {args['message']}: {is_}", hint="see agenthost asked")
+            raise UnknownName(f"cannot answer message {args['message']}: {is_}", hint="see agenthost asked")
         history = self._clerk.reader().history(parked.id)
         op = answer_of(parked, yes=bool(args["yes"]), text=str(args["text"]), by=str(args["by"]), history=history)
+        if isinstance(op, ops.Resume) and op.grant is not None:
+            op = replace(op, grant=self._clerk.meters.wanted(op.grant))
+        grant = op.grant if isinstance(op, ops.Resume) else None
+
+        def in_vain() -> None:
+            if grant is not None:
+                self._clerk.meters.not_granted(grant)
 
         def done(answer: Answer) -> str:
-            if isinstance(op, ops.Resume) and op.grant is not None:
-                self._clerk.meters.was_granted(op.grant, now_ms)
+            if grant is not None:
+                self._clerk.meters.was_granted(grant, now_ms)
             self._clerk.there.notify(parked.receiver)
             if isinstance(op, ops.DeadLetter):
                 self._tell(words.SetAside(parked.receiver, parked.id, parked.sender, parked.attempt, op.reason))
             return parked.receiver
 
-        self._carry_out(word.id, op, done, now_ms)
+        self._carry_out(word.id, op, done, now_ms, in_vain)
 
     def _grant(self, word: words.Ask, now_ms: int) -> None:
         args, meters = word.args, self._clerk.meters
@@ -228,7 +240,7 @@ class Orders:
 
         def changed(answer: Answer | None) -> int:
             if isinstance(op, ops.RemoveSession):
-                self._clerk.meters.forget(path)
+                self._clerk.meters.forget(path, now_ms)
             return session_orders.last_seq(self._clerk.reader(), path)
 
         if op is None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from agenthost.core.remedy.ladder import FAILED, Past, since_requeued
-from agenthost.journal.remedies import question_of
+from agenthost.core.remedy.ladder import attempts, since_requeued
+from agenthost.journal.remedies import past_of, question_of
 from agenthost.journal.store import Reader
 from agenthost.journal.values import Failure, Mail
 
@@ -22,13 +22,12 @@ _unpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
 def look(reader: Reader, what: str, args: dict[str, Any]) -> dict[str, Any]:
     """``open`` counts messages, ``messages`` are the most telling of them; ``dead`` is up to ``DEAD``."""
     path = str(args["path"])
-    mailbox = sorted(reader.mailbox(path, limit=LOOKED_AT), key=lambda one: (one.status in _QUIET, one.id))
-    dead = [one for one in reader.dead_letters(path, limit=DEAD) if one.receiver == path]
+    mailbox = sorted(reader.glance(path, LOOKED_AT), key=lambda one: (one.status in _QUIET, one.id))
     session, tombstone = reader.session(path), reader.tombstone(path)
     return {
         "open": reader.open_count(path),
         "messages": [_message(reader, one) for one in mailbox[:MESSAGES]],
-        "dead": len(dead),
+        "dead": reader.dead_count(path, DEAD),
         "session": session is not None,
         "removed": 0 if tombstone is None else tombstone.removed_ms / 1000,
     }
@@ -53,8 +52,7 @@ def _message(reader: Reader, one: Mail) -> dict[str, Any]:
 
 def _failed(history: tuple[Failure, ...]) -> int:
     """Attempts that count, since somebody requeued it."""
-    past = since_requeued([Past(one.attempt, one.fingerprint, one.rung, one.what) for one in history])
-    return len({one.attempt for one in past if one.what in FAILED})
+    return len(attempts(since_requeued(past_of(history))))
 
 
 def _line(line: Failure) -> dict[str, Any]:

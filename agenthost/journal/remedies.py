@@ -32,6 +32,7 @@ from agenthost.journal.words import Terms
 from agenthost.protocol import mail as say
 
 _AFTER_TURN = ".turn."
+PASSED_OVER = "passed over: "
 ESCALATED_MS = 1000
 """So long a message is held back whose agent is to be ended because of it: the next incarnation gets it."""
 
@@ -42,11 +43,13 @@ _unpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """``op`` carries out ``remedy``; ``fingerprint`` is that of the failure it is for."""
+    """``op`` carries out ``remedy``; ``fingerprint`` is that of the failure it is for. ``passed_over``: those before it
+    that could not be carried out, in words."""
 
     op: Settling
     remedy: Remedy
     fingerprint: str
+    passed_over: str = ""
 
     @property
     def escalates(self) -> bool:
@@ -66,7 +69,7 @@ def after_failure(
     spent: float = 0.0,
 ) -> Verdict:
     """``final``: it need not be tried again, whatever its terms. ``spent``: what it has cost so far."""
-    remedy = decide(ladder_of(terms), _past(history), failure, held.attempt, chance, final=final, spent=spent)
+    remedy = decide(ladder_of(terms), past_of(history), failure, held.attempt, chance, final=final, spent=spent)
     return _verdict(held, remedy, fingerprint(failure), failure.text, now_ms)
 
 
@@ -86,13 +89,57 @@ def after_budget(held: values.Mail, failure: Failure, used_up: Crossing, now_ms:
     return replace(found, op=replace(found.op, mark=replace(found.op.mark, remedy=kept)))
 
 
+def after_granting(held: values.Mail, failure: Failure, terms: Terms, now_ms: int, *, final: bool = False) -> Verdict:
+    """Its turn was interrupted because of a budget that is not used up any more. It is tried again, as often as others
+    are; of the ladder nothing is taken, for nothing is wrong with the work."""
+    last = final or held.attempt >= ladder_of(terms).attempts
+    step = Step("budget: dead_letter", on.Dead_letter()) if last else Step("budget: retry", on.Retry())
+    why = f"attempt {held.attempt} was the last" if last else "the budget is not used up any more"
+    return _verdict(held, Remedy(step, why), fingerprint(failure), failure.text, now_ms)
+
+
 def instead(
     held: values.Mail, why: str, history: Sequence[values.Failure], terms: Terms, now_ms: int, chance: int
 ) -> Verdict:
-    """The remedy of this attempt could not be applied, or nobody has answered: the next one for the same failure."""
-    past = _past(history)
+    """The remedy of this attempt could not be applied, or nobody has answered: the next one for the same failure, whose
+    reason stays."""
+    lapsed, reason = held.status == "parked", _last_reason(history)
+    if lapsed:
+        reason = reason if reason.endswith(why) else f"{reason}; {why}" if reason else why
+    found = _instead(held, why if lapsed else f"{PASSED_OVER}{why}", reason, history, terms, now_ms, chance)
+    return _passed(found, "" if lapsed else why)
+
+
+def _instead(
+    held: values.Mail,
+    why: str,
+    reason: str,
+    history: Sequence[values.Failure],
+    terms: Terms,
+    now_ms: int,
+    chance: int,
+) -> Verdict:
+    past = past_of(history)
     remedy = decide_again(ladder_of(terms), past, why, held.attempt, chance)
-    return _verdict(held, remedy, last_fingerprint(since_requeued(past)), why, now_ms)
+    return _verdict(held, remedy, last_fingerprint(since_requeued(past)), reason, now_ms)
+
+
+def _passed(found: Verdict, over: str) -> Verdict:
+    """No turn was run that ended in ``found``."""
+    kept = _pack({**_unpack(found.op.mark.remedy), "passed_over": True})
+    return replace(found, op=replace(found.op, mark=replace(found.op.mark, remedy=kept)), passed_over=over)
+
+
+def _last_reason(history: Sequence[values.Failure]) -> str:
+    """Why the last turn that was run has failed."""
+    return next((line.reason for line in reversed(history) if line.rung), "")
+
+
+def falls_on_itself(verdict: Verdict, path: str) -> str:
+    """Why it cannot be carried out, if it would move a message from ``path`` to ``path``; else ""."""
+    if not isinstance(verdict.op, ops.Move) or verdict.op.receiver != path:
+        return ""
+    return f"cannot fall back to {path}: it is itself what has failed"
 
 
 def instead_of(
@@ -105,10 +152,11 @@ def instead_of(
     chance: int,
 ) -> Verdict:
     """``verdict`` cannot be carried out, says ``why``: the next one for its failure, which nobody has noted yet."""
-    kept = verdict.op.mark
-    line = values.Failure(held.id, held.attempt, now_ms, "moved", why, kept.fingerprint, kept.rung, kept.remedy)
-    found = instead(held, why, [*history, line], terms, now_ms, chance)
-    return replace(found, op=replace(found.op, reason=f"{verdict.op.reason}; {why}"))
+    kept, reason = verdict.op.mark, verdict.op.reason
+    line = values.Failure(held.id, held.attempt, now_ms, "moved", reason, kept.fingerprint, kept.rung, kept.remedy)
+    over = f"{verdict.passed_over}, {why}" if verdict.passed_over else why
+    found = _instead(held, f"{PASSED_OVER}{over}", reason, [*history, line], terms, now_ms, chance)
+    return _passed(found, over) if _is_passed_over(line) else replace(found, passed_over=over)
 
 
 def ladder_of(terms: Terms) -> Ladder:
@@ -178,11 +226,21 @@ def question_of(parked: values.Mail, history: Sequence[values.Failure]) -> dict[
         "reason": "" if line is None else line.reason,
         "since": 0 if line is None else line.at_ms / 1000,
         "until": parked.due_ms / 1000,
+        "budget": _budget_of(kept.get("grant")),
     }
 
 
-def _past(history: Sequence[values.Failure]) -> list[Past]:
-    return [Past(line.attempt, line.fingerprint, line.rung, line.what) for line in history]
+def _budget_of(grant: dict[str, Any] | None) -> str:
+    """ "cost of /team": all who wait because of that one ask the same. "" for what nobody else asks."""
+    return "" if grant is None or grant.get("message") else f"{grant['meter']} of {grant['path']}"
+
+
+def past_of(history: Sequence[values.Failure]) -> list[Past]:
+    return [Past(line.attempt, line.fingerprint, line.rung, line.what, _is_passed_over(line)) for line in history]
+
+
+def _is_passed_over(line: values.Failure) -> bool:
+    return bool(line.remedy) and bool(_unpack(line.remedy).get("passed_over"))
 
 
 def _verdict(held: values.Mail, remedy: Remedy, mark: str, reason: str, now_ms: int) -> Verdict:

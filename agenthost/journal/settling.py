@@ -1,5 +1,5 @@
 """What becomes of a message whose turn has failed, carried out: the operation, who hears of it, what the next attempt
-is given, and the states that one may want to go back to. What is decided is in ``remedies``.
+is given, and the name of a state that one may want to go back to. What is decided is in ``remedies``.
 """
 
 from __future__ import annotations
@@ -133,7 +133,10 @@ class Settling:
     ) -> Verdict:
         meters = self.meters
         assert meters is not None
-        if failure.kind == "budget" and (used_up := meters.crossed(path, held.incarnation)) is not None:
+        if failure.kind == "budget":
+            used_up = meters.crossed(path, held.incarnation, held.id, terms)
+            if used_up is None:
+                return remedies.after_granting(held, failure, terms, now_ms, final=final)
             return remedies.after_budget(held, failure, used_up, now_ms)
         spent = meters.usage.spent_for(held.id).cost if terms.ladder is not None and terms.ladder.spend else 0.0
         return remedies.after_failure(held, failure, history, terms, now_ms, chance, final=final, spent=spent)
@@ -142,9 +145,10 @@ class Settling:
         """It is asked first whether there is whom it should be moved to: mail to nobody would lie there for ever."""
         if not isinstance(verdict.op, ops.Move):
             carry_out(verdict, "")
-        elif (receiver := verdict.op.receiver) == path:
-            carry_out(verdict, f"cannot fall back to {receiver}: it is itself what has failed")
+        elif why := remedies.falls_on_itself(verdict, path):
+            carry_out(verdict, why)
         else:
+            receiver = verdict.op.receiver
             self._find(
                 receiver, lambda why: carry_out(verdict, f"cannot fall back to {receiver}: {why}" if why else "")
             )
@@ -188,16 +192,6 @@ class Settling:
         if message.state is None or not (turns := remedies.turns_kept(terms)):
             return ""
         return remedies.checkpoint_name(self._reader().checkpoints(path), turns)
-
-
-def state_before(reader: Reader, path: str, message: say.Load) -> say.FromJournal:
-    """As it was ``message.back`` committed turns ago."""
-    made = reader.checkpoints(path)
-    if message.back >= len(made):
-        why = f"cannot go back {message.back} turns: the states after {len(made)} are kept"
-        return say.Refused(message.id, "unknown_name", why)
-    found = reader.state(path, made[message.back].name)
-    return say.State(message.id, *(() if found is None else (found.state, found.state_version)))
 
 
 def leased(reader: Callable[[], Reader], id: int, answer: Any, known: int = 0, loops: bytes = b"") -> say.Leased:

@@ -48,6 +48,10 @@ class Reader(Protocol):
 
     def message(self, id: int) -> values.Mail | None: ...
 
+    def receiver(self, id: int) -> str:
+        """Whose message it is; "" if there is none."""
+        ...
+
     def history(self, id: int) -> tuple[values.Failure, ...]:
         """What went wrong with it, oldest first."""
         ...
@@ -58,7 +62,15 @@ class Reader(Protocol):
         """Its open messages, by id."""
         ...
 
+    def glance(self, receiver: str, limit: int = 100) -> tuple[values.Mail, ...]:
+        """As ``mailbox``, without bodies, which are not even read."""
+        ...
+
     def open_count(self, receiver: str) -> int: ...
+
+    def dead_count(self, receiver: str, limit: int = 100) -> int:
+        """Its dead letters; not more than ``limit`` are counted."""
+        ...
 
     def mailboxes(self, after: str = "", limit: int = 100) -> tuple[tuple[str, int], ...]:
         """(receiver, its open messages) of those that have any, by path."""
@@ -180,9 +192,11 @@ class Reader(Protocol):
 
     def crash(self, id: int) -> values.Crash | None: ...
 
-    def crashes(self, path: str = "", before: int = 0, since_ms: int = 0, limit: int = 100) -> tuple[values.Crash, ...]:
-        """Of ``path`` and all below it ("": of all), newest first, each without its ``details``; numbered below
-        ``before`` unless that is 0, and not older than ``since_ms``."""
+    def crashes(
+        self, path: str = "", before: int = 0, since_ms: int = 0, limit: int = 100, *, below: bool = True
+    ) -> tuple[values.Crash, ...]:
+        """Of ``path`` and, with ``below``, all below it ("": of all), newest first, each without its ``details``;
+        numbered below ``before`` unless that is 0, and not older than ``since_ms``."""
         ...
 
     # ---- the core

@@ -233,14 +233,17 @@ class Metered(_Value, frozen=True):
 
 
 class Spending(_Value, frozen=True):
-    """Of the latest incarnation that was heard of: what it has said in all (``meters``, packed), and what was used in
-    its turn ``turn`` so far."""
+    """Of the latest incarnation that was heard of: what it has said in all (``meters``, packed), and what it has used
+    so far in its turn ``turn``, as it counts them itself; and of that what the host has seen, in turn ``seen_turn`` as
+    that counts them."""
 
     path: str
     incarnation: Incarnation
     turn: int = 0
     in_turn: Amounts = Amounts()
     said: bytes = b""
+    seen_turn: int = 0
+    seen: Amounts = Amounts()
 
 
 class Spent(_Value, frozen=True):
@@ -272,7 +275,8 @@ class Crash(_Value, frozen=True):
     """Something that failed: ``attempt`` of ``message`` (0: nothing to do with mail), or the process of an incarnation.
     ``cause`` and ``fingerprint`` as of ``core.remedy.failure``, or of ``core.reason`` where a process has ended without
     a message; ``remedy`` is the rung that was chosen, ``why`` that one. ``ended``: what the process ended of, in words,
-    "" if it went on; ``fatal``: the attempt's failure ends it. ``details`` are the host's (``journal.crashes``)."""
+    "" if it went on; ``fatal``: the attempt's failure ends it. ``details`` are the host's (``journal.crashes``),
+    ``number`` that of its word within the boot, 0 without one."""
 
     id: int
     path: str
@@ -288,6 +292,7 @@ class Crash(_Value, frozen=True):
     ended: str = ""
     fatal: bool = False
     details: bytes = b""
+    number: int = 0
 
 
 class Stats(_Value, frozen=True):

@@ -168,6 +168,15 @@ class Budgets(_Word, frozen=True):
     prices: Prices = Prices()
 
 
+class Brings(_Word, frozen=True):
+    """All that the child of run time at ``path`` brings along, instead of what was said of that path before; the rest
+    stays as it is. None: that child is gone."""
+
+    id: int
+    path: str
+    scopes: tuple[Scope, ...] = ()
+
+
 IN_HAND = -1
 
 
@@ -193,12 +202,15 @@ class Meter(_Word, frozen=True):
 
 
 class Crashed(_Word, frozen=True):
-    """As ``values.Crash``: what the host knows of the end of a process, or of an attempt that failed."""
+    """As ``values.Crash``: what the host knows of the end of a process, or of an attempt that failed, at ``at_ms``
+    since 1970. Words with one ``number``, which counts from 1 in each boot, are of one record."""
 
     id: int
     path: str
     boot: int
     n: int
+    number: int
+    at_ms: int
     cause: str
     reason: str = ""
     fingerprint: str = ""
@@ -232,6 +244,7 @@ FromHost = (
     | Keep
     | Admit
     | Budgets
+    | Brings
     | Meter
     | Crashed
     | Ask
@@ -283,7 +296,7 @@ class Trouble(_Word, frozen=True):
 class Remedied(_Word, frozen=True):
     """What was decided after an attempt failed, for ``reason``: which ``rung``, and ``why`` that one. ``escalates``:
     incarnation (boot, n) of ``path`` is to be ended because of it. Not ``failed``: it is decided anew, for a remedy
-    could not be applied, or nobody has answered."""
+    could not be applied, or nobody has answered. ``boot`` 0: nothing was attempted: a budget is used up, and asks."""
 
     path: str
     boot: int

@@ -63,6 +63,7 @@ _WARNINGS = frozenset(
         "journal.trouble",
         "mail.dead_letter",
         "mail.failed",
+        "mail.asks",
         "agent.garbled",
     }
 )
@@ -86,6 +87,12 @@ def _ready(fields: dict[str, Any]) -> str:
 
 def _later(fields: dict[str, Any]) -> str:
     return f" in {span(fields['pause_s'])}" if fields.get("pause_s") else ""
+
+
+def _where_to_look(fields: dict[str, Any]) -> str:
+    """Where a person is asked, how."""
+    rung = str(fields.get("remedy", "")).removeprefix("budget: ")
+    return "; see: agenthost asked" if rung == "ask" or rung.startswith("ask ") else ""
 
 
 def _restarting(fields: dict[str, Any]) -> str:
@@ -137,7 +144,10 @@ _SENTENCES: dict[str, Any] = {
     "journal.no_door": lambda fields: f"cannot be given a door to the journal: {fields.get('why', '')}",
     "mail.failed": lambda fields: (
         f"message {fields.get('message')} failed: {fields.get('reason', '')}; {fields.get('remedy')}"
-        f"{_later(fields)} ({fields.get('why', '')})"
+        f"{_later(fields)} ({fields.get('why', '')}){_where_to_look(fields)}"
+    ),
+    "mail.asks": lambda fields: (
+        f"message {fields.get('message')} waits for a person: {fields.get('reason', '')}{_where_to_look(fields)}"
     ),
     "mail.answered": lambda fields: f"message {fields.get('message')}: {fields.get('answer')}, by {fields.get('by')}",
     "mail.dead_letter": lambda fields: (

@@ -230,7 +230,8 @@ class Drop(Operation, frozen=True, kw_only=True):
 class Asked(Operation, frozen=True, kw_only=True):
     """Messages that wait for a person (``ask`` in ``recovery``), of receivers whose path begins with ``prefix``,
     numbered above ``after``, in order, up to 100: an array of maps with ``message``, ``receiver``, ``sender``,
-    ``attempt``, ``question``, ``reason`` (what failed), ``since`` and ``until`` (seconds since 1970; 0 for ever)."""
+    ``attempt``, ``question``, ``reason`` (what failed), ``since`` and ``until`` (seconds since 1970; 0 for ever), and
+    ``budget``, "cost of /team": those with the same one ask the same, and the first yes grants; "" for others."""
 
     prefix: str = ""
     after: int = 0
@@ -276,10 +277,11 @@ class Explain(Operation, frozen=True, kw_only=True):
 
 class Budgets(Operation, frozen=True, kw_only=True):
     """What was used, and of how much. Of ``path`` and those above it that bound it; of all that the config bounds
-    without; with ``below`` of all that was metered at ``path`` and below, above ``after``, about 200 at a time. An
-    array of maps with ``path``, ``used`` (a map of meters), ``bounds`` (an array of maps with ``scope``: turn, session,
-    agent or tree; ``meter``, ``used``, ``of``, ``granted``, ``at_limit``, and ``state``: "", stopped, asks or
-    falls_back), ``grants`` (an array of maps with ``meter``, ``amount``, ``by``, ``at``) and ``currency``."""
+    without; with ``below`` of all that was metered at ``path`` and below. The last two in order, above ``after``, about
+    200 at a time. An array of maps with ``path``, ``used`` (a map of meters), ``bounds`` (an array of maps with
+    ``scope``: turn, session, agent or tree; ``meter``, ``used``, ``of``, ``granted``, ``at_limit``, and ``state``: "",
+    stopped, asks or falls_back), ``grants`` (an array of maps with ``meter``, ``amount``, ``by``, ``at``) and
+    ``currency``."""
 
     path: str = ""
     below: bool = False

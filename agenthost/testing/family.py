@@ -12,9 +12,10 @@ from typing import Any
 
 from agenthost.agent import loading, remedying
 from agenthost.agent.agent import IGNORE, Agent, Message, create
+from agenthost.agent.async_context import AsyncContext
 from agenthost.agent.attempt import FIRST, Attempt
 from agenthost.agent.blocking import finish
-from agenthost.agent.context import AsyncContext, Context
+from agenthost.agent.context import Context
 from agenthost.agent.loops import after_loop
 from agenthost.errors import AgenthostError, HandlerFailed, StartFailed, TurnInterrupted, UnknownName, UsageError
 from agenthost.protocol import control, mail, wishes

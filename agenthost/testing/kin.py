@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from agenthost.agent.asking import Asked
 from agenthost.agent.bell import Bell
 from agenthost.agent.blocking import finish
-from agenthost.agent.context import AsyncContext, Context, Outcome, Purse, Tell
 from agenthost.agent.durable import check_in_hand
 from agenthost.agent.kin import Births, Kin, Names
 from agenthost.agent.later import Post, Wish
@@ -27,6 +26,10 @@ from agenthost.testing.workbench import Workbench
 from agenthost.transport.caller import TOOK, Call, Link
 
 if TYPE_CHECKING:
+    from agenthost.agent.async_context import AsyncContext
+    from agenthost.agent.context import Context
+    from agenthost.agent.desks import Outcome, Purse, Tell
+    from agenthost.agent.loops import Brake
     from agenthost.testing.family import Member
 
 
@@ -223,11 +226,13 @@ class Desk:
     def __init__(self, kin: HarnessKin) -> None:
         self._kin = kin
 
-    def ask(self, path: str, body: Any, deadline: float) -> Outcome:
-        return self.exchange([(path, body)], deadline)[0]
+    def ask(self, path: str, body: Any, deadline: float, brake: Brake | None = None) -> Outcome:
+        return self.exchange([(path, body)], deadline, brake=brake)[0]
 
-    def exchange(self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None) -> list[Outcome]:
-        return finish(_exchange(self._kin, wishes, deadline, tell))
+    def exchange(
+        self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None, brake: Brake | None = None
+    ) -> list[Outcome]:
+        return finish(_exchange(self._kin, wishes, deadline, tell, brake))
 
     def deliver(self, path: str, body: Any, deadline: float) -> None:
         self._kin.post(path, body)
@@ -265,11 +270,13 @@ class AsyncDesk:
     def __init__(self, kin: HarnessKin) -> None:
         self._kin = kin
 
-    async def ask(self, path: str, body: Any, deadline: float) -> Outcome:
-        return (await self.exchange([(path, body)], deadline))[0]
+    async def ask(self, path: str, body: Any, deadline: float, brake: Brake | None = None) -> Outcome:
+        return (await self.exchange([(path, body)], deadline, brake=brake))[0]
 
-    async def exchange(self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None) -> list[Outcome]:
-        return await _exchange(self._kin, wishes, deadline, tell)
+    async def exchange(
+        self, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None, brake: Brake | None = None
+    ) -> list[Outcome]:
+        return await _exchange(self._kin, wishes, deadline, tell, brake)
 
     async def deliver(self, path: str, body: Any, deadline: float) -> None:
         self._kin.post(path, body)
@@ -304,8 +311,11 @@ class AsyncDesk:
 
 
 async def _exchange(
-    kin: HarnessKin, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None = None
+    kin: HarnessKin, wishes: list[tuple[str, Any]], deadline: float, tell: Tell | None, brake: Brake | None
 ) -> list[Outcome]:
+    if brake is not None:
+        for path, body in wishes:
+            brake.call(path, body)
     calls = [kin.call(path, body, deadline) for path, body in wishes]
     outcomes = []
     for nth, call in enumerate(calls):

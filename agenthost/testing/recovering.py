@@ -60,7 +60,7 @@ class Recovering:
     """Of the message in hand, or the last one. ``path`` is who has it."""
 
     def __init__(self, path: str, config: Mapping[str, Any]) -> None:
-        from agenthost.host.journaling import terms_of
+        from agenthost.host.receivers import terms_of
 
         self.path = path
         self.birth = birth_of(config)
@@ -98,15 +98,14 @@ class Recovering:
             verdict = remedies.after_failure(
                 held, failure, history, self.terms, now_ms, chance, final=final, spent=spent
             )
-        if isinstance(verdict.op, ops.Move) and verdict.op.receiver == self.path:
-            why = f"cannot fall back to {self.path}: it is itself what has failed"
+        if why := remedies.falls_on_itself(verdict, self.path):
             verdict = remedies.instead_of(verdict, why, held, self._history, self.terms, self._now_ms, chance)
         self._note(held, verdict)
 
     def answer(self, text: str, *, yes: bool) -> None:
         if self.status != "asked" or self._held is None:
             raise UsageError("cannot answer: nothing was asked", hint="its ladder has an ask, and has come there?")
-        op = remedies.answer_of(self._held, yes=yes, text=text, by="the test")
+        op = remedies.answer_of(self._held, yes=yes, text=text, by="the test", history=self._history)
         kept = op.mark
         what = "answered" if isinstance(op, ops.Resume) else "dead_letter"
         self._append(self._held.attempt, what, op.reason, kept)

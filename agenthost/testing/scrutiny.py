@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from agenthost.agent.agent import Agent, Message
 from agenthost.agent.answer import NONE, answer_of
-from agenthost.agent.context import AsyncContext, Context
+from agenthost.agent.async_context import AsyncContext
+from agenthost.agent.context import Context
 from agenthost.agent.health import Health
 from agenthost.agent.loops import Brake
 from agenthost.core.birth import AgentBirth

@@ -67,7 +67,7 @@ def test_one_that_it_says_no_to_is_an_error_and_the_turn_never_was(kind: Any, sa
         with pytest.raises(AnswerRejected, match=words):
             clerk.call(7)
         assert clerk.state == {}
-        assert [entry.broken for entry in clerk.log] == [True] * len(clerk.log)
+        assert [entry.broken for entry in clerk.log] == [True] * (kind is Clerk), "what it has told of itself"
 
 
 @KINDS
@@ -142,6 +142,14 @@ def test_the_same_fault_has_the_same_fingerprint_whatever_the_data() -> None:
     assert marks[0] == marks[1]
     assert marks[0].startswith("rejected schema at #/properties/items/items/")
     assert marks[0].endswith("/properties/n/minimum")
+
+
+def test_an_answer_for_which_a_schema_has_no_end_is_rejected() -> None:
+    endless = {"properties": {"a": {"$ref": "#/properties/a"}}}
+    with AgentHarness(Clerk, config={"schema": endless}) as clerk:
+        assert clerk.call({"b": 1}) == {"b": 1}
+        error = rejected(clerk, {"a": 1})
+        assert "nested too deeply" in str(error) and mark_of(error) == "rejected schema at #"
 
 
 def test_what_the_schema_says_no_to_check_never_sees() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agenthost.agent.blame import failure_of, place_of, retry_after_s
+from agenthost.agent.turn import one_line, trace_of, words_of
 from agenthost.core.remedy.fingerprint import fingerprint
 from agenthost.errors import (
     AnswerRejected,
@@ -128,3 +129,20 @@ def test_errors_that_cause_each_other_in_a_ring_come_to_an_end() -> None:
     one, other = ValueError("1"), ValueError("2")
     one.__cause__, other.__cause__ = other, one
     assert failure_of(one).kind == "crash"
+
+
+class Mute(TurnFailed):
+    def __str__(self) -> str:
+        raise KeyError("words")
+
+
+@pytest.mark.parametrize("error", [TurnFailed("read b\udce4d"), Mute("no"), ValueError("\ud800")])
+def test_what_an_error_says_can_be_sent_whatever_it_is(error: Exception) -> None:
+    found = raised(functools.partial(_raise, error))
+    for text in (words_of(found), one_line(found), trace_of(found)):
+        assert text and text.encode("utf-8")
+    assert type(error).__name__ in one_line(found)
+
+
+def _raise(error: Exception) -> None:
+    raise error

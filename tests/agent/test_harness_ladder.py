@@ -57,6 +57,10 @@ def own_rung(agent: Agent, attempt: Any, mark: str) -> dict[str, Any]:
     return {"marked": mark}
 
 
+def odd_rung(agent: Agent, attempt: Any, found: Any) -> Any:
+    return found
+
+
 def ladder(*rungs: Any, kind: type[Agent] = Fragile, **more: Any) -> AgentHarness:
     NOTES.clear()
     return AgentHarness(kind, args={"t": 0.1}, config={"recovery": list(rungs)}, **more)
@@ -130,7 +134,29 @@ def test_a_remedy_that_cannot_be_applied_is_passed_over() -> None:
         assert one.climb(fail(1)) == "done"
         assert [note[1] for note in NOTES] == ["", "vary"]
         assert [step.rung for step in one.remedies] == ["compact keep_last=99", "roll_back 9", "vary t=1"]
-        assert one.remedies[2].why.startswith("cannot go back 9 turns")
+        assert one.remedies[2].why.startswith("passed over: cannot go back 9 turns")
+        assert {step.reason for step in one.remedies} == {"no good after 1 tries"}
+
+
+def test_a_rung_of_ones_own_that_returns_something_else_is_passed_over(tmp_path: Path) -> None:
+    name = f"{__name__}:odd_rung"
+    with ladder({name: {"found": 42}}, {name: {"found": True}}) as one:
+        assert one.climb(fail(1)) == "done"
+        assert [note[1] for note in NOTES] == ["", name]
+        why = f"passed over: cannot apply {name}: it has returned int, and a dict, None, True or False is wanted; "
+        assert one.remedies[1].why.startswith(why)
+
+
+def test_a_file_of_rungs_is_called_as_the_config_calls_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own").mkdir()
+    code = "def mark(agent, attempt, n):\n    return {'seen': attempt.remedy, **n}\n"
+    (tmp_path / "own" / "steps.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    with ladder({"own/steps.py:mark": {"n": {"m": 1}}}, {"own/steps.py:mark": {"n": 2}}) as one:
+        assert one.climb(fail(2)) == "dead_letter"
+        assert NOTES[1][1] == "own/steps.py:mark" and NOTES[1][2]["seen"] == "own/steps.py:mark"
+        assert one.remedies[0].rung == "own/steps.py:mark n={'m': 1}"
+        assert not any(str(tmp_path) in f"{step.rung} {step.why} {step.reason}" for step in one.remedies)
 
 
 def test_without_a_ladder_of_its_own_it_is_retried_as_mail_says() -> None:

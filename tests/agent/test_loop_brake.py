@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from hashlib import blake2b
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from agenthost import Agent, AsyncContext, Context, Message, TurnInterrupted
+from agenthost.agent import loops as loops_module
 from agenthost.agent.blame import failure_of
-from agenthost.agent.loops import LOOPED, PATIENT, POLITE, Brake
+from agenthost.agent.loops import LONG_BYTES, LOOPED, PATIENT, POLITE, Brake
 from agenthost.core.loops import Loops
 from agenthost.core.remedy.failure import Failure
 from agenthost.core.remedy.fingerprint import fingerprint
 from agenthost.errors import Down, OutcomeUnknown, TurnLooped
+from agenthost.protocol.codec import pack_body
 from agenthost.protocol.mail import Mail
 from agenthost.testing import AgentHarness, Killed
 
@@ -84,6 +87,41 @@ def test_other_arguments_and_other_agents_are_other_calls(kind: Any) -> None:
     with circling(kind) as agent:
         calls = [("/tool", n) for n in range(20)] + [("/other", n) for n in range(3)] * 3
         assert agent.call({"calls": calls}) == len(calls)
+
+
+@KINDS
+@pytest.mark.parametrize("long", [b"x" * (LONG_BYTES + 1), {"text": "x" * LONG_BYTES}])
+def test_long_arguments_count_as_well_as_short_ones(kind: Any, long: Any) -> None:
+    with circling(kind) as agent:
+        assert looped(agent, [("/tool", long)] * 9, swallows="all").by == "same_call"
+        assert len(agent.calls) == 3
+
+
+@KINDS
+def test_long_arguments_that_differ_in_their_middle_alone_are_other_ones(kind: Any) -> None:
+    half = b"x" * LONG_BYTES
+    with circling(kind) as agent:
+        assert agent.call({"calls": [("/tool", half + bytes([n]) + half) for n in range(50)]}) == 50
+
+
+def test_what_is_packed_anyway_is_packed_once_and_of_what_is_long_little_is_hashed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hashed: list[int] = []
+
+    def counting(said: bytes, digest_size: int) -> Any:
+        hashed.append(len(said))
+        return blake2b(said, digest_size=digest_size)
+
+    monkeypatch.setattr(loops_module, "blake2b", counting)
+    monkeypatch.setattr(loops_module, "pack_body", None)
+    brake = Brake(Loops())
+    brake.begin()
+    body = b"x" * 1_000_000
+    packed = pack_body(body)
+    for _ in range(400):
+        brake.call("/tool", body, packed)
+    assert max(hashed) < LONG_BYTES
 
 
 @KINDS

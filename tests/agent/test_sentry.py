@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agenthost.agent.receiving import receive
 from agenthost.agent.sentry import Sentry
 from agenthost.client import Client
 from agenthost.errors import TurnInterrupted
@@ -137,3 +138,12 @@ def test_an_interruption_that_has_come_holds_before_it_has_struck(told: Sentry, 
 def test_an_exit_goes_before_an_interruption(told: Sentry) -> None:
     with pytest.raises(SystemExit):
         end_of_turn(told, SystemExit(3))
+
+
+def test_who_comes_second_for_a_packet_does_not_wait_for_the_next() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        theirs.send(b"packet")
+        assert receive(ours, 64, socket.MSG_DONTWAIT) == (b"packet", [])
+        with pytest.raises(BlockingIOError):
+            receive(ours, 64, socket.MSG_DONTWAIT)

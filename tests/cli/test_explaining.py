@@ -150,8 +150,10 @@ def test_what_happened_is_told_oldest_first_with_crashes_of_an_earlier_host() ->
 
 
 def test_an_end_is_told_with_what_was_raised() -> None:
-    records = [{"at": NOW - 9, "name": "agent.exited", "path": "/x", "text": "exit status 1"}]
-    crash = {"number": 4, "at": NOW - 8.9, "message": 0, "attempt": 0, "reason": "ValueError: no", "remedy": ""}
+    exited = {"at": NOW - 9, "name": "agent.exited", "path": "/x", "text": "exit status 1"}
+    records = [{**exited, "incarnation": "1.3"}]  # the clock was set between the two
+    crash = {"number": 4, "at": NOW - 70, "message": 0, "attempt": 0, "reason": "ValueError: no", "remedy": ""}
+    crash["incarnation"] = "1.3"
     text = gone(records=records, crashes=[{**crash, "ended": "exit status 1"}])
     assert "  exit status 1: ValueError: no\n" in text
 

@@ -62,7 +62,8 @@ def test_loops_are_counted_unless_they_are_not_to_be(text: str, found: Loops | N
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("loops: true", "6:14 a map or false is wanted here, not a flag; write it like {same_call: 20}"),
+        ("loops: true", "6:14 a map or false is wanted here, not a flag; write it like {same_call: 20}, or false"),
+        ("loops: off", "6:14 a map or false is wanted here, not text; write it like {same_call: 20}, or false"),
         ("loops: {same_call: 1}", "6:26 cannot use 1; write a whole number from 2"),
         ("loops: {same_call: true}", "6:26 a whole number is wanted here, not 'true'"),
         ("loops: {across: 101}", "6:23 cannot use 101; write a whole number from 0 to 100"),
@@ -128,7 +129,13 @@ def test_a_schema_stands_in_the_config_or_in_a_file_beside_it(tmp_path: Path) ->
         ("schema: {$schema: 'http://x/1'}", "6:15 there is no draft 'http://x/1'; leave '$schema' out"),
         ("schema: {$ref: 'http://example.org/s'}", "6:15 the reference 'http://example.org/s' leads to nothing in"),
         ("schema: {$ref: '#/$defs/x'}", "6:15 the reference '#/$defs/x' leads to nothing in this schema; nothing is"),
-        ("schema: [1]", "6:15 text is wanted here, not a list"),
+        ("schema: [1]", "6:15 a map or the name of a file is wanted here, not a list"),
+        (
+            "schema: 5",
+            "6:15 a map or the name of a file is wanted here, not a number; write {type: object}, or the name",
+        ),
+        ("schema: {$ref: '#'}", "6:15 this schema refers to itself without end"),
+        ("schema: {anyOf: [{$ref: '#/$defs/a'}], $defs: {a: {not: {$ref: '#'}}}}", "6:15 this schema refers to itself"),
         ("schema: gone.json", "6:15 cannot read /nowhere/gone.json: No such file or directory"),
     ],
 )

@@ -88,6 +88,10 @@ def test_a_ladder_may_have_bounds_of_its_own() -> None:
         ("agent: 'crew:A', budget: {cost: 5}", "budget: unknown key 'cost'"),
         ("agent: 'crew:A', budget: {at_limit: halt}", "budget.at_limit: cannot use 'halt'"),
         ("agent: 'crew:A', budget: {at_limit: {fall_back: {}}}", "a fall-back without args changes nothing"),
+        (
+            f"agent: 'crew:A', budget: {{at_limit: {{fall_back: {{text: {'x' * 17_000}}}}}}}",
+            "the args of a fall-back are more than 16 KiB",
+        ),
         ("command: [x], budget: {session: {cost: 5}}", "children[0]: the key 'budget' is not for here"),
         ("agent: 'crew:A', recovery: {spend: 1}", "recovery: the key 'steps' is missing"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,31 @@ def test_what_differs_is_counted_apart_and_a_call_is_no_error() -> None:
 
 def test_what_was_found_is_counted_anew() -> None:
     assert calls(Repeats(Loops(same_call=3)), 7) == [0, 0, 3, 0, 0, 3, 0]
+
+
+@pytest.mark.parametrize("most", [2, 3, 4, 5, 20])
+def test_of_a_long_call_only_the_second_half_is_compared_in_full(most: int) -> None:
+    asked: list[bytes] = []
+
+    def key(name: bytes) -> Callable[[], bytes]:
+        return lambda: asked.append(name) or name  # type: ignore[func-returns-value]
+
+    repeats = Repeats(Loops(same_call=most))
+    found = [repeats.long_call(b"alike", key(A)) for _ in range(most)]
+    assert found == [0] * (most - 1) + [most]
+    assert len(asked) == most - (most - 1) // 2
+    others = [repeats.long_call(b"alike", key(b"%d" % n)) for n in range(5 * most)]
+    assert others == [0] * 5 * most, "alike by the cheap look, and not the same"
+
+
+def test_a_long_call_outlives_whoever_has_counted_it() -> None:
+    loops = Loops(same_call=4)
+    first, second = Repeats(loops), Repeats(loops)
+    first.begin()
+    assert [first.long_call(A, lambda: B) for _ in range(3)] == [0, 0, 0]
+    second.resume(first.kept())
+    second.begin()
+    assert second.long_call(A, lambda: B) == 4
 
 
 def test_turns_before_count_as_far_as_they_are_to() -> None:

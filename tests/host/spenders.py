@@ -34,7 +34,13 @@ class Spender(Agent):
             case "fail":
                 raise TurnFailed("no good")
             case "again":
-                time.sleep(0.5)  # the host hears, and answers
+                before = dict(self.args)
+                while self.args == before:  # the host hears, and answers
+                    spend(ctx, {"cost": [0.0]})
+                    time.sleep(0.001)
+            case "hold":
+                while not os.path.exists(body["until"]):
+                    time.sleep(0.01)
                 spend(ctx, {"cost": [0.0]})
         self.state["handled"] = self.state.get("handled", 0) + 1
         return dict(self.args)

@@ -33,6 +33,14 @@ def mailbox(host: Running, path: str) -> int:
     return int(host.row(path)["mailbox"])
 
 
+def assert_mail_waits(host: Running, path: str, body: dict[str, Any]) -> None:
+    """The one message there. Who is called after it was sent refuses: by then it would have been given the mail."""
+    host.client.send(path, body)
+    with pytest.raises(BudgetExhausted, match="cannot begin a turn"):
+        host.call(path)
+    assert mailbox(host, path) == 1
+
+
 def test_who_has_used_it_up_does_nothing_more_until_somebody_grants_more(start: Start) -> None:
     ask = {"session": {"cost": 5}, "at_limit": "ask"}
     fall = {"session": {"cost": 5}, "at_limit": {"fall_back": {"model": "small"}}}
@@ -53,8 +61,7 @@ def test_who_has_used_it_up_does_nothing_more_until_somebody_grants_more(start: 
             host.call(path, {"tokens": {"big": 1}, "end": "sleep"})
         with pytest.raises(BudgetExhausted, match="cannot begin a turn"):
             host.call(path)
-    client.send("/a", {"cost": [1]})
-    assert mailbox(host, "/a") == 1
+    assert_mail_waits(host, "/a", {"cost": [1]})
     host.ask("grant", path="/a", meter="cost", amount=2.0)
     host.wait(lambda: mailbox(host, "/a") == 0, "what waited was handled")
     assert host.call("/a") == {"model": "big"}
@@ -63,10 +70,10 @@ def test_who_has_used_it_up_does_nothing_more_until_somebody_grants_more(start: 
     client.send("/asks", {"cost": [6], "end": "sleep"})
     (question,) = host.wait(lambda: host.ask("asked"), "a person is asked")
     assert "cost 6 of 5 EUR; go on with as much again?" in question["question"]
-    client.send("/asks", {"cost": [1]})
     host.ask("answer", message=question["message"], yes=False)
-    assert mailbox(host, "/asks") == 1
-    host.ask("grant", path="/asks", meter="cost", amount=5.0)
+    assert_mail_waits(host, "/asks", {"cost": [1]})
+    (question,) = host.wait(lambda: host.ask("asked"), "the next one asks")
+    host.ask("answer", message=question["message"], yes=True)
     host.wait(lambda: mailbox(host, "/asks") == 0, "what waited was handled")
 
     assert host.call("/falls", {"cost": [5], "end": "again"}) == {"model": "small"}, "in the turn in hand, too"
@@ -95,12 +102,12 @@ def test_an_agent_that_computes_for_ever_and_one_that_runs_too_much_are_interrup
     assert used(host, "/a")["tool_calls"] == used(host, "/a")["processes"] < 200
     assert used(host, "/a")["cpu_s"] >= 0.2
     host.wait_event("mail.dead_letter", "/team/one")
-    host.client.send("/team/two", {})
-    assert mailbox(host, "/team/two") == 1 and used(host, "/team")["wall_s"] >= 1.5
+    assert_mail_waits(host, "/team/two", {})
+    assert used(host, "/team")["wall_s"] >= 1.5
     assert not {"/a", "/team/one"} & {one["path"] for one in host.events("agent.exited")}
 
 
-def test_meters_survive_the_agent_and_the_journal(start: Start) -> None:
+def test_meters_survive_the_agent_and_the_journal(start: Start, tmp_path: Path) -> None:
     quick: dict[str, Any] = {"mail": {"initial": "1ms"}, "backoff": {"initial": "1ms", "max": "5ms"}}
     host = start(tree(spender("a", {"session": {"cost": 1000, "restarts": 50}}, **quick), intensity=99), prices=EUR)
     terms = {"cost": [7], "end": "die"}
@@ -109,10 +116,12 @@ def test_meters_survive_the_agent_and_the_journal(start: Start) -> None:
     host.wait(lambda: used(host, "/a")["restarts"] == 3, "there were three attempts, and all are counted")
     assert used(host, "/a")["cost"] == 21
     (journal,) = host.own_pids("journal")
-    host.client.send("/a", {"cost": [1], "end": "again"})
+    goes_on = tmp_path / "goes_on"
+    host.client.send("/a", {"cost": [1], "end": "hold", "until": str(goes_on)})
     host.wait(lambda: used(host, "/a")["cost"] == 22, "it was counted")
     os.kill(journal, signal.SIGKILL)
     host.wait(lambda: host.own_pids("journal") not in ([], [journal]), "there is another journal")
+    goes_on.touch()
     host.client.send("/a", {"cost": [1]})
     host.wait(lambda: mailbox(host, "/a") == 0, "it goes on")
     found = used(host, "/a")

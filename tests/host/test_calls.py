@@ -118,6 +118,7 @@ def test_what_is_not_there_is_refused_at_once_in_words(start: Start, places: Pat
                            ("/program", "program")):  # fmt: skip
             code, words = asked(path)
             assert code == "not_running" and word in words, (path, code, words)
+        assert "it last ended: stopped by uid " in asked("/echo")[1]
         code, words = asked("/nobody")
         assert code == "unknown_name" and "/nobody" in words
         code, words = asked("/doer")

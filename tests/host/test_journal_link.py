@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from agenthost.host.journal_link import CRASHES, JournalLink
+from agenthost.host.journal_link import CRASHES, JournalLink, Waiting
 from agenthost.journal import words
 from agenthost.protocol.frames import Frames, framed
 
@@ -41,6 +41,14 @@ async def written(link: JournalLink) -> None:
     await asyncio.sleep(0)
 
 
+def test_of_records_no_more_bytes_are_kept_than_bounded() -> None:
+    waiting = Waiting(100, 1000)
+    assert [waiting.add(number, 300) for number in (1, 2, 3, 4)] == [[], [], [], [1]]
+    assert waiting.add(5, 5000) == [2, 3, 4], "the newest is kept, whatever it takes"
+    waiting.forget({6})
+    assert waiting.add(6, 900) == []
+
+
 def test_the_newest_records_of_crashes_are_kept_for_a_journal_and_all_of_what_else_was_said(
     sockets: list[socket.socket],
 ) -> None:
@@ -50,7 +58,7 @@ def test_the_newest_records_of_crashes_are_kept_for_a_journal_and_all_of_what_el
         link = JournalLink(lambda word: None, lambda why: None)
         link.say(words.Clear(link.next_id(), "/a", "first"))
         for n in range(CRASHES + 7):
-            link.say(words.Crashed(link.next_id(), "/a", 1, n, "exit"))
+            link.say(words.Crashed(link.next_id(), "/a", 1, n, n + 1, 5, "exit"))
         link.connect(ours, door)
         await written(link)
         first, *crashes = said(theirs)
@@ -58,7 +66,7 @@ def test_the_newest_records_of_crashes_are_kept_for_a_journal_and_all_of_what_el
         assert [one.n for one in crashes if isinstance(one, words.Crashed)] == [*range(7, CRASHES + 7)]
         theirs.send(framed(msgspec.msgpack.encode(words.Did([one.id for one in crashes]))))
         await asyncio.sleep(0)
-        link.say(words.Crashed(link.next_id(), "/b", 1, 1, "exit"))
+        link.say(words.Crashed(link.next_id(), "/b", 1, 1, 999, 5, "exit"))
         await written(link)
         (last,) = said(theirs)
         assert isinstance(last, words.Crashed) and last.path == "/b"

@@ -98,7 +98,8 @@ def test_what_fails_has_one_record_with_all_that_was_known_of_it_and_is_explaine
     found = with_lines(host, one["number"])
     assert (found["kind"], found["ended"], found["message"]) == ("exit", "exit status 3", 0)
     assert found["details"]["lines"] == ["one", "two"]
-    assert [name.split(" ")[0] for name in found["details"]["killed"]] == ["sleep"]
+    (killed,) = found["details"]["killed"]
+    assert killed.split(" ")[0] in ("sleep", "sh"), "it may not have come as far as execve(2)"
 
     # What somebody wanted is no crash.
     host.ask("kill", path="/calm")
@@ -131,7 +132,8 @@ def test_what_fails_has_one_record_with_all_that_was_known_of_it_and_is_explaine
     pid = host.pid("/calm")
     kill(journal)
     kill(pid)
-    assert records(host, "/calm", 1)[0]["ended"] == "killed by SIGKILL"
+    (one,) = records(host, "/calm", 1)
+    assert one["ended"] == "killed by SIGKILL"
     assert records(host, "/.system/journal", 1)[0]["ended"] == "killed by SIGKILL"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,8 @@ import msgspec
 from agenthost.core.reason import Reason
 from agenthost.host import recording
 from agenthost.host.autopsy import Autopsy
+from agenthost.host.awaiting import Awaiting
+from agenthost.host.private_values import NOTHING, Private
 from agenthost.host.recording import Recording
 from agenthost.journal.words import Remedied
 from agenthost.observe.names import log_name
@@ -26,6 +29,7 @@ class Process:
 
     n, exited, born, began_at = 4, False, None, 0.0
     ended_as = Reason("exit", 1)
+    private = NOTHING
     crash = Crashed(trace="Traceback:\n  x = y\nValueError: no", type="ValueError", place="crew:handle+3")
 
     class cell:
@@ -34,8 +38,8 @@ class Process:
             return []
 
         @staticmethod
-        def usage() -> Any:
-            return type("Usage", (), {"cpu_s": 0.25})
+        def cpu_s() -> float:
+            return 0.25
 
 
 class Heard:
@@ -102,7 +106,7 @@ def test_an_end_is_told_at_once_and_again_with_its_last_lines(tmp_path: Path) ->
 
 def test_what_was_wanted_and_tools_of_a_turn_are_not_told(tmp_path: Path) -> None:
     async def deed(one: Heard) -> None:
-        for kind in recording.PLANNED:
+        for kind in ("shutdown", "killed", "ignore", "asleep", "normal"):
             one.it.exited("/a", 4, {"kind": kind, "reason": ""})
         one.it.exited("/a/t", 4, {**CRASHED, "of_turn": True})
         one.it.system_exited("/.system/router", {"kind": "shutdown", "incarnation": 3})
@@ -170,7 +174,7 @@ def test_what_was_seen_before_an_interruption_goes_with_its_attempt_or_is_told_a
     (told,) = heard(tmp_path, of_mail)
     assert (told["message"], told["details"]["autopsy"]["kind"]) == (9, "turn_timeout")
     told, again = heard(tmp_path, of_a_call)
-    assert again == told
+    assert again == {**told, "number": 2}
     assert (told["cause"], told["reason"], told["details"]["autopsy"]["stack"]) == (
         "turn_timeout",
         "no progress",
@@ -186,3 +190,82 @@ def test_of_more_than_can_be_looked_into_the_rest_is_told_without_lines(tmp_path
     words = heard(tmp_path, deed)
     assert len(words) == recording.LOOKED_INTO + 3
     assert words[-1]["details"]["lines_missing"] == f"{recording.LOOKED_INTO} others were being looked into"
+
+
+class Poor(Process):
+    """Of a host that is out of descriptors."""
+
+    private = Private(env=(("MODE", "Traceback"),), secrets=((b"KEY", b"hunter2-value"),))
+    crash = Crashed(trace="Traceback:\nValueError: bad key hunter2-value", type="ValueError", place="crew:handle+3")
+
+    class cell:
+        @staticmethod
+        def own_members() -> list[int]:
+            raise OSError(24, "Too many open files")
+
+        @staticmethod
+        def cpu_s() -> float:
+            raise OSError(24, "Too many open files")
+
+
+def of_poor(folder: Path, deed: Callable[[Heard], Awaitable[None]]) -> list[dict[str, Any]]:
+    async def all_of_it() -> list[dict[str, Any]]:
+        one = Heard(folder)
+        poor: Any = Poor()
+        one.it = Recording(boot=7, logs=str(folder), present=lambda path: poor, say=one.say)
+        try:
+            await deed(one)
+            return one.words
+        finally:
+            one.it.close()
+
+    return asyncio.run(all_of_it())
+
+
+def test_an_end_is_told_though_descriptors_are_out_and_no_text_shows_what_was_declared_secret(tmp_path: Path) -> None:
+    printed(tmp_path, "/a", "got hunter2-value")
+
+    async def deed(one: Heard) -> None:
+        one.it.exited("/a", 4, {**CRASHED, "reason": "exit status 1: hunter2-value"})
+        await one.wait(2)
+
+    first, second = of_poor(tmp_path, deed)
+    assert (first["reason"], first["ended"]) == ("ValueError: bad key ***", "exit status 1: ***")
+    assert "usage" not in first["details"] and first["details"]["trace"].startswith("Traceback:")
+    assert second["details"]["lines"] == ["got ***"]
+    assert "hunter2" not in str(first) + str(second)
+
+
+def test_all_words_of_one_record_have_its_number_and_its_time(tmp_path: Path) -> None:
+    printed(tmp_path, "/a", "one")
+
+    async def deed(one: Heard) -> None:
+        one.it.exited("/a", 4, CRASHED)
+        one.it.system_exited("/.system/router", {"kind": "exit", "reason": "exit status 1", "incarnation": 3})
+        await one.wait(3)
+
+    first, other, again = heard(tmp_path, deed)
+    assert (first["number"], other["number"], again["number"]) == (1, 2, 1)
+    assert first["at_ms"] == again["at_ms"] and abs(first["at_ms"] / 1000 - time.time()) < 60
+
+
+def test_who_did_not_stop_in_time_is_told_with_what_was_seen_of_it(tmp_path: Path) -> None:
+    async def deed(one: Heard) -> None:
+        one.it.examined(autopsy("killed"))
+        one.it.exited("/a", 4, {"kind": "killed", "late": True, "reason": "killed: did not stop within 5 s"})
+
+    (told,) = heard(tmp_path, deed)
+    assert (told["cause"], told["details"]["autopsy"]["stack"]) == ("killed", "here")
+
+
+def test_what_waits_for_its_other_half_is_bounded_in_number_bytes_and_time() -> None:
+    now = [0.0]
+    held: Awaiting[int, str] = Awaiting(3, 100, 10.0, lambda: now[0])
+    for key in range(5):
+        held.put(key, "x", 10)
+    assert [held.get(key) for key in range(5)] == [None, None, "x", "x", "x"]
+    held.put(5, "large", 95)
+    assert (len(held), held.size_bytes) == (1, 95)
+    now[0] = 11.0
+    held.put(6, "new", 1)
+    assert (held.get(5), held.pop(6), held.size_bytes) == (None, "new", 0)

@@ -110,11 +110,11 @@ def test_a_remedy_that_cannot_be_applied_is_passed_over(start: Start, tmp_path: 
     found = wait_attempts(host, tmp_path, 1)
     host.wait(lambda: [one["remedy"] for one in attempts(tmp_path)] == ["", "vary"], "only vary was applied")
     assert found[0]["attempt"] == 1
-    why = [one["fields"]["reason"] for one in host.events("mail.failed", "/a")[1:]]
-    assert [text.partition(":")[0] for text in why] == [
-        "cannot compact",
-        "cannot go back 9 turns",
-        "cannot load no_such_module.rung",
+    why = [one["fields"]["why"] for one in host.events("mail.failed", "/a")[1:]]
+    assert [text.split(":")[:2] for text in why] == [
+        ["passed over", " cannot compact"],
+        ["passed over", " cannot go back 9 turns"],
+        ["passed over", " cannot load no_such_module.rung"],
     ]
     assert host.pid("/a")  # no process was lost over it
     assert not host.events("agent.exited", "/a")

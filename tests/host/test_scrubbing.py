@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from agenthost.host.scrubbing import HIDDEN, scrubbed
+from agenthost.host.scrubbing import HIDDEN, LOOKED_THROUGH, known_values, scrubbed, without
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,34 @@ def test_a_script_in_one_word_is_looked_through() -> None:
 def test_what_the_host_has_given_away_as_a_secret_is_hidden_wherever_it_stands() -> None:
     words = ["x", "--mode=s3cr3t-value", "plain", "as3cr3t-valueb", "no"]
     assert scrubbed(words, ["s3cr3t-value", "no"]) == ["x", "--mode=***", "plain", "a***b", "no"]
+
+
+def test_a_word_that_was_made_to_take_long_takes_no_longer_than_a_plain_one() -> None:
+    def took_s(word: str) -> float:
+        found = []
+        for _ in range(3):
+            begin = time.process_time()
+            scrubbed([word])
+            found.append(time.process_time() - begin)
+        return min(found)
+
+    plain = took_s("x" * 8192)
+    names = ("a.", "pass_.", "_", "a_.", "x_a.", "-a", " --pass")
+    others = ("eyJ-", "sk-", "a:'", 'a:"', "bearer ", "://a:", "\t")
+    for unit in names + others:
+        assert took_s((unit * 8192)[:8192]) < 1000 * plain + 0.05, unit
+
+
+def test_what_a_cut_leaves_of_a_secret_is_hidden_too() -> None:
+    long = "q" * 2 * LOOKED_THROUGH
+    for word in (f"https://bob:{long}@host/", f"x PASSWORD='{long}'", f"eyJabcdefgh.{long}.x", f"--token={long}"):
+        (shown,) = scrubbed([word])
+        assert HIDDEN in shown and "qqqq" not in shown
+    assert scrubbed([f"https://host:80/{long}"])[0].startswith("https://host:80/qqq")
+    assert scrubbed([long + "s3cr3t"], ["s3cr3t"]) == [long[:LOOKED_THROUGH]]
+
+
+def test_known_values_are_hidden_in_any_text_line_by_line_too() -> None:
+    known = known_values(["hunter2", "abc", "-----BEGIN KEY-----\nMIIEpAIBAAKCAQEA\n--\n"])
+    text = "ValueError: hunter2 is no abc, nor\n  MIIEpAIBAAKCAQEA or --"
+    assert without(text, known) == "ValueError: *** is no abc, nor\n  *** or --"

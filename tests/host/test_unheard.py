@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agenthost.containment import procfs
 from agenthost.core.birth import AgentBirth
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.unheard import LOOKS, Unheard, is_elsewhere
@@ -65,6 +68,18 @@ def test_it_is_asked_after_two_looks_and_nobody_of_whom_something_is_known(begin
     for _ in range(3):
         unheard.look()
     assert asked == [computes], "as long as it owes an answer"
+
+
+def test_who_was_stopped_by_somebody_is_left_alone(begin: Begin) -> None:
+    stopped = begin(COMPUTES)
+    assert stopped.agent_pid is not None
+    os.kill(stopped.agent_pid, signal.SIGSTOP)
+    wait_until(lambda: (one := procfs.stat(stopped.agent_pid or 0)) is not None and one.state == "T", what="it stands")
+    asked: list[Incarnation] = []
+    unheard = Unheard(lambda: [stopped], asked.append)
+    for _ in range(3):
+        unheard.look()
+    assert not asked and not is_elsewhere(stopped)
 
 
 def test_of_many_each_has_its_turn(begin: Begin) -> None:

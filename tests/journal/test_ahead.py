@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -27,8 +26,6 @@ from agenthost.agent.turn import Undone
 from agenthost.core.remedy import rungs
 from agenthost.errors import AgenthostError, Overloaded
 from agenthost.journal import ops, words
-from agenthost.journal.memory.store import MemoryStore
-from agenthost.journal.sqlite.store import SqliteStore
 from agenthost.journal.values import Mail
 from agenthost.journal.words import Terms
 from agenthost.protocol import mail
@@ -167,18 +164,7 @@ class Worker:
                 one.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def office(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Office]:
-    store: Any = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "journal")
-    one = Office(store)
-    yield one
-    one.clerk.close()
-    store.close()
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aheads, "LONGEST_S", 60.0)
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 def note(worker: Worker, body: Any) -> None:

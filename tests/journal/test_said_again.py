@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from agenthost.agent import ahead as aheads
-from agenthost.journal.memory.store import MemoryStore
-from agenthost.journal.sqlite.store import SqliteStore
 from agenthost.protocol import mail
 from tests.journal.test_ahead import Worker, note, send, state_of, status
 from tests.journal.test_clerk import Office
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def office(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Office]:
-    store: Any = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "journal")
-    one = Office(store)
-    yield one
-    one.clerk.close()
-    store.close()
 
 
 class Unheard(Worker):
@@ -49,9 +35,8 @@ class Unheard(Worker):
 
 @pytest.mark.parametrize("at", range(6))
 def test_what_was_committed_and_never_said_to_be_is_true_when_it_is_said_again(
-    office: Office, at: int, monkeypatch: pytest.MonkeyPatch
+    office: Office, at: int, patient: None
 ) -> None:
-    monkeypatch.setattr(aheads, "LONGEST_S", 60.0)
     numbers = send(office, 6)
 
     def lose(worker: Any, body: Any) -> None:

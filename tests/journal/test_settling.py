@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -14,6 +15,7 @@ from agenthost.errors import JournalFull
 from agenthost.journal import ops, words
 from agenthost.journal.clerk import Party
 from agenthost.journal.memory.store import MemoryStore
+from agenthost.journal.sqlite.store import SqliteStore
 from agenthost.journal.words import Terms
 from agenthost.protocol import mail as say
 from tests.journal.test_clerk import Office, packed
@@ -81,10 +83,42 @@ def test_a_remedy_that_cannot_be_applied_is_followed_by_the_next_at_once() -> No
     office, party = begun(on.Compact(), on.Vary({"t": 1}), on.Dead_letter())
     fail(office, party, take(office, party))
     mail = take(office, party)
-    said = fail(office, party, mail, Failure("error"), skipped=True)
+    said = skip(office, party, mail, "cannot compact")
     assert (said.rung, said.fingerprint) == ("vary t=1", "crash ValueError at crew:handle+3")
-    assert said.why.startswith("no JSON; attempt 2 of 20")
+    assert (said.reason, said.why) == ("no JSON", "passed over: cannot compact; attempt 1 of 20")
     assert take(office, party).remedy.rung == "vary t=1"  # type: ignore[union-attr]
+
+
+def skip(office: Office, party: Party, mail: say.Mail, why: str) -> words.Remedied:
+    office.told.clear()
+    assert office.ask(party, say.Fail(9, mail.message, mail.attempt, why, skipped=True)) == say.Done(9)
+    return next(one for one in office.told if isinstance(one, words.Remedied))
+
+
+def test_what_was_passed_over_costs_no_attempt_and_hides_no_failure() -> None:
+    office, party = begun(on.Compact(), on.Roll_back(2), on.Vary({"t": 1}), on.Vary({"t": 2}), attempts=3)
+    fail(office, party, take(office, party))
+    skip(office, party, take(office, party), "cannot compact")
+    assert skip(office, party, take(office, party), "cannot go back").rung == "vary t=1"
+    mail = take(office, party)
+    assert office.ask(party, say.Recall(8, mail.message)).why == "no JSON"
+    said = fail(office, party, mail)
+    assert (said.rung, said.why) == ("vary t=2", "attempt 2 of 3; the same failure for the 2nd time")
+    waits = ask_of(office, "outlook", path="/a").result["messages"][0]
+    assert (waits["failed"], waits["attempt"]) == (2, 4)
+    said = fail(office, party, take(office, party))
+    assert (said.rung, said.why) == ("dead_letter", "attempt 3 of 3 was the last")
+
+
+def test_a_dead_letter_whose_last_rungs_were_passed_over_says_what_has_failed() -> None:
+    office, party = begun(on.Compact(), on.Roll_back(2), on.Dead_letter())
+    fail(office, party, take(office, party))
+    skip(office, party, take(office, party), "cannot compact")
+    said = skip(office, party, take(office, party), "cannot go back")
+    assert (said.rung, said.reason) == ("dead_letter", "no JSON")
+    assert said.why == "passed over: cannot go back; attempt 1 of 20"
+    (set_aside,) = [one for one in office.told if isinstance(one, words.SetAside)]
+    assert set_aside.why == "no JSON"
 
 
 def test_what_the_agent_refuses_is_a_dead_letter_whatever_its_ladder() -> None:
@@ -137,11 +171,23 @@ def test_a_message_that_a_person_denies_is_set_aside() -> None:
     assert any(isinstance(one, words.SetAside) for one in office.told)
 
 
+@pytest.mark.parametrize("rung", [on.Ask("go on?"), on.Retry(1, 60.0)])
+def test_who_is_free_hears_of_the_rest_of_a_line_whose_first_is_dropped(rung: on.Rung) -> None:
+    office, party = begun(rung)
+    mail = take(office, party)
+    fail(office, party, mail)
+    office.send("/a", packed("behind it"))
+    assert office.ask(party, say.Take(2)).mail is None
+    assert ask_of(office, "drop", message=mail.message, by="uid 1").code == ""
+    assert say.Waiting() in party.out
+    assert msgpack.unpackb(take(office, party).body) == "behind it"
+
+
 def test_what_waits_for_nobody_cannot_be_answered() -> None:
     office, party = begun(*FULL)
     for number in (take(office, party).message, 999):
         answer = ask_of(office, "answer", message=number, text="", by="uid 1", yes=True)
-        assert answer.code == "usage" and "cannot answer" in answer.why
+        assert answer.code == "unknown_name" and "cannot answer" in answer.why
 
 
 def test_a_question_that_nobody_answers_in_time_is_followed_by_the_next_rung() -> None:
@@ -157,6 +203,24 @@ def test_a_question_that_nobody_answers_in_time_is_followed_by_the_next_rung() -
     assert take(office, party).remedy.rung == "vary t=1"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("store", [MemoryStore, None])
+def test_after_a_question_that_nobody_answers_another_may_be_asked(store: Any, tmp_path: Path) -> None:
+    rungs = (on.Ask("go on?", 60.0), on.Ask("really?", 60.0), on.Dead_letter())
+    office = Office(MemoryStore() if store else SqliteStore(tmp_path / "journal"))
+    party = office.own("/a", 1, terms(*rungs))
+    office.send("/a", packed("x"))
+    fail(office, party, take(office, party))
+    office.pass_time(60_000)
+    (question,) = asked(office)
+    assert (question["question"], question["reason"]) == ("really?", "no JSON; nobody has answered in time")
+    office.told.clear()
+    office.pass_time(60_000)
+    assert asked(office) == []
+    (set_aside,) = [one for one in office.told if isinstance(one, words.SetAside)]
+    assert set_aside.why == "no JSON; nobody has answered in time"
+    office.store.close()
+
+
 def test_a_deadline_passes_though_the_journal_has_been_started_anew_and_knows_nobody() -> None:
     office, party = begun(on.Ask("go on?", 60.0), on.Dead_letter())
     fail(office, party, take(office, party))
@@ -168,7 +232,7 @@ def test_a_deadline_passes_though_the_journal_has_been_started_anew_and_knows_no
     assert later.clerk.reader().parked() == ()
     (waits,) = later.clerk.reader().mailbox("/a")
     last = later.clerk.reader().history(waits.id)[-1]
-    assert (last.what, last.reason, last.rung) == ("backed_off", "nobody has answered in time", "retry")
+    assert (last.what, last.reason, last.rung) == ("backed_off", "no JSON; nobody has answered in time", "retry")
 
 
 def test_a_fall_back_gives_the_message_to_the_other_agent_with_its_history() -> None:
@@ -238,7 +302,7 @@ def test_where_there_is_nobody_to_fall_back_to_the_next_rung_is_taken(path: str,
     mail = take(office, party)
     said = fail(office, party, mail)
     assert (said.rung, said.fingerprint) == ("vary t=1", "crash ValueError at crew:handle+3")
-    assert f"cannot fall back to {path}: {why}" in said.why and said.reason.startswith("no JSON; cannot fall back")
+    assert said.why.startswith(f"passed over: cannot fall back to {path}: {why}") and said.reason == "no JSON"
     again = take(office, party)
     assert again.message == mail.message and again.remedy is not None and again.remedy.rung == "vary t=1"
     assert fail(office, party, again).rung == "dead_letter"
@@ -249,7 +313,7 @@ def test_nothing_falls_back_to_who_was_removed() -> None:
     office, party = begun(on.Fall_back("/b"), on.Dead_letter())
     office.clerk.submit((ops.RemoveSession("/b"),), lambda answers, error: None, office.now_ms)
     said = fail(office, party, take(office, party))
-    assert said.rung == "dead_letter" and "/b: it was removed" in said.reason
+    assert said.rung == "dead_letter" and "/b: it was removed" in said.why and said.reason == "no JSON"
     (letter,) = office.clerk.reader().dead_letters()
     assert letter.receiver == "/a"
 

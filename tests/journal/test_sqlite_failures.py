@@ -395,6 +395,8 @@ def test_every_statement_is_sound_and_finds_its_rows_by_index(path: Path) -> Non
         "read_counts",
         "read_crashes",
         "surplus_crashes",
+        "heavy_crashes",
+        "heavy_crashes sorts",
         "unschedule_all",
         "read_overdue",
         "read_overdue sorts",

@@ -295,7 +295,9 @@ class Twins(RuleBasedStateMachine):
             more = {"fatal": fatal, "adds": mail.id % 3 == 0}
             self._both(ops.Crash(path, inc, "error", "why", "f", mail.id, mail.attempt, "retry", **more))
         else:
-            self._both(ops.Crash(path, inc, "exit", ended="exit status 1", details=data.draw(st.binary(max_size=2))))
+            number, ended = data.draw(st.integers(0, 3)), data.draw(st.sampled_from(("", "exit status 1")))
+            details = data.draw(st.binary(max_size=2))
+            self._both(ops.Crash(path, inc, "exit", ended=ended, details=details, number=number, at_ms=number * 7))
 
     # ---- upkeep
 

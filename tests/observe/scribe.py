@@ -75,8 +75,9 @@ class Logging:
         return (self.folder / name).read_bytes()
 
     def said(self, path: str) -> list[str]:
-        """``out|text`` of every line of the newest file."""
-        return [line.split(b" ", 2)[2].decode("utf-8", "replace") for line in self.raw(path).splitlines()]
+        """``out|text`` of every line of the newest file; "" of one that was cut before that."""
+        parts = [line.split(b" ", 2) for line in self.raw(path).splitlines()]
+        return [part[2].decode("utf-8", "replace") if len(part) > 2 else "" for part in parts]
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)

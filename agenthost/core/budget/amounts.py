@@ -6,6 +6,9 @@ import msgspec
 
 from agenthost.core.budget.meters import FIELD_OF
 
+EXACT = 2**53 - 1
+"""Of any meter, and of any sum: a float and a column of SQLite hold it exactly. It is never passed."""
+
 
 class Amounts(msgspec.Struct, frozen=True, array_like=True):
     """``wall_s`` is time that turns took, ``processes`` those that were started, ``cost`` in the currency of the
@@ -22,17 +25,18 @@ class Amounts(msgspec.Struct, frozen=True, array_like=True):
     turns: int = 0
 
     def __add__(self, other: Amounts) -> Amounts:
-        return Amounts(  # in full: this is done ten times for each turn
-            self.tokens_in + other.tokens_in,
-            self.tokens_out + other.tokens_out,
-            self.cost + other.cost,
-            self.tool_calls + other.tool_calls,
-            self.wall_s + other.wall_s,
-            self.cpu_s + other.cpu_s,
-            self.processes + other.processes,
-            self.restarts + other.restarts,
-            self.turns + other.turns,
-        )
+        """No more than ``EXACT`` of each."""
+        tokens_in = self.tokens_in + other.tokens_in  # in full: this is done ten times for each turn
+        tokens_out = self.tokens_out + other.tokens_out
+        cost = self.cost + other.cost
+        tool_calls = self.tool_calls + other.tool_calls
+        wall_s = self.wall_s + other.wall_s
+        cpu_s = self.cpu_s + other.cpu_s
+        processes = self.processes + other.processes
+        restarts = self.restarts + other.restarts
+        turns = self.turns + other.turns
+        found = tokens_in, tokens_out, cost, tool_calls, wall_s, cpu_s, processes, restarts, turns
+        return Amounts(*(found if max(found) <= EXACT else [min(one, EXACT) for one in found]))
 
     def __bool__(self) -> bool:
         return self != _NOTHING

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+MOST = 10**15
+"""Of any meter; more is nonsense."""
 AtLimit = Literal["stop", "ask", "fall_back"]
 Bounds = dict[str, float]
 """By meter (``amounts.METERS``)."""

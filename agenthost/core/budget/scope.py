@@ -7,7 +7,7 @@ A path counts what is used there and everywhere below it, so a bound of a superv
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -79,17 +79,36 @@ class Scopes:
     """All that there are, found by path."""
 
     def __init__(self, scopes: Iterable[Scope] = ()) -> None:
-        self.all = tuple(scopes)
         self._root = _Place()
-        for one in self.all:
+        self._by_path: dict[str, list[Scope]] = {}
+        for one in scopes:
             place = self._root
             for name in _names(one.path):
                 place = place.below.setdefault(name, _Place())
             place.scopes.append(one)
+            self._by_path[one.path] = place.scopes
         self._at: dict[str, tuple[Scope, ...]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self.all)
+        return bool(self._by_path)
+
+    @property
+    def all(self) -> tuple[Scope, ...]:
+        return tuple(one for scopes in self._by_path.values() for one in scopes)
+
+    def put(self, path: str, scopes: Sequence[Scope]) -> None:
+        """All of exactly this path, which has no ``*``, instead of those that it had."""
+        places = [self._root]
+        for name in _names(path):
+            places.append(places[-1].below.setdefault(name, _Place()))
+        places[-1].scopes = list(scopes)
+        self._by_path.pop(path, None)
+        if scopes:
+            self._by_path[path] = places[-1].scopes
+        for name, place, over in zip(_names(path)[::-1], places[:0:-1], places[-2::-1], strict=True):
+            if not (place.scopes or place.below):  # names of run time would never end
+                del over.below[name]
+        self._at.pop(path, None)
 
     def at(self, path: str) -> tuple[Scope, ...]:
         """Those of exactly this path."""
@@ -106,7 +125,7 @@ class Scopes:
         return found[::-1]
 
     def is_metered(self, path: str) -> bool:
-        return bool(self.all) and bool(self.holding(path))
+        return bool(self) and bool(self.holding(path))
 
     def _along(self, path: str) -> Iterator[tuple[str, Scope]]:
         """From "/" down."""

@@ -1,7 +1,7 @@
 """What comes next for a message whose turn has failed: the ladder, climbed for each message and fingerprint.
 
 The rules: a step is never taken twice for the same fingerprint; a failure of another fingerprint begins at the bottom;
-a message has at most ``attempts`` attempts and costs at most ``spend``, whatever the ladder says; where no step is left
+a message has at most ``attempts`` turns and costs at most ``spend``, whatever the ladder says; where no step is left
 it is a dead letter. A remedy that could not be applied (nothing to compact) is followed, without a pause, by the next
 for the same failure. What was requeued by a person begins anew.
 
@@ -10,7 +10,7 @@ It leaves to others: carrying it out, and whether the process comes back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -26,12 +26,14 @@ _END = Step(DEAD_LETTER, on.Dead_letter())
 
 
 class Past(msgspec.Struct, frozen=True):
-    """What was decided after an earlier attempt. ``what`` as in ``journal.values.Failure``."""
+    """What was decided after an earlier attempt. ``what`` as in ``journal.values.Failure``. ``passed_over``: the remedy
+    of that attempt could not be applied, and no turn was run; or nobody has answered in time."""
 
     attempt: int
     fingerprint: str
     rung: str
     what: str
+    passed_over: bool = False
 
 
 class Remedy(msgspec.Struct, frozen=True):
@@ -101,6 +103,11 @@ FAILED = frozenset({"backed_off", "parked", "moved"})
 """Of an attempt that failed by itself; others were cut off, and cost nothing."""
 
 
+def attempts(past: Iterable[Past]) -> set[int]:
+    """Those that count."""
+    return {one.attempt for one in past if one.what in FAILED and not one.passed_over}
+
+
 def _decide(
     ladder: Ladder,
     past: Sequence[Past],
@@ -113,7 +120,8 @@ def _decide(
     spent: float = 0.0,
     instead: str = "",
 ) -> Remedy:
-    failed = len({one.attempt for one in past if one.what in FAILED} | {attempt})
+    now = set[int]() if instead else {attempt}
+    failed = len(attempts(past) | now)
     told = f"attempt {failed} of {ladder.attempts}"
     if instead:
         told = f"{instead}; {told}"
@@ -126,7 +134,7 @@ def _decide(
     taken = {one.rung for one in past if one.rung and one.fingerprint == fingerprint}
     found = next((one for one in steps(ladder.rungs) if one.label not in taken), None)
     step = found or _END
-    same = len({one.attempt for one in past if one.fingerprint == fingerprint and one.what in FAILED} | {attempt})
+    same = len(attempts(one for one in past if one.fingerprint == fingerprint) | now)
     kind = f"the same failure for the {_th(same)} time" if same > 1 and not instead else ""
     left = "" if found is not None else "no rung is left"
     why = "; ".join(part for part in (told, kind, left) if part)

@@ -85,10 +85,12 @@ class Ask(_Rung, frozen=True):
 
 
 class Authors(_Rung, frozen=True):
-    """The author's: ``name`` is "module:function" or a dotted name, called in the agent's process."""
+    """The author's: ``name`` is "module:function", "/path/file.py:function" or a dotted name, called in the agent's
+    process. ``written``: as the config has it, if that is something else."""
 
     name: str
     parameters: Parameters = {}
+    written: str = ""
 
 
 class Dead_letter(_Rung, frozen=True):
@@ -164,8 +166,10 @@ def _label(rung: Rung, turn: int) -> str:
         case Vary(random=names):
             said = {**parameters(rung, turn, 0), **dict.fromkeys(names, "random")}
             return f"vary {_said(said)}"
-        case Compact(parameters=given) | Authors(parameters=given) if given:
-            return f"{word(rung)} {_said(given)}"
+        case Compact(parameters=given) if given:
+            return f"compact {_said(given)}"
+        case Authors(name=name, parameters=given, written=written):
+            return f"{written or name} {_said(given)}".rstrip()
         case Roll_back(turns=turns):
             return f"roll_back {turns}"
         case Fall_back(agent=path, parameters=given):

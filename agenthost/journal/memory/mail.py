@@ -152,8 +152,9 @@ def finish(data: Data, mail: Mail, outcome: bytes, now_ms: int) -> None:
 
 def settle(data: Data, op: ops.Release | ops.BackOff | ops.Park | ops.DeadLetter | ops.Move, now_ms: int) -> Answer:
     mail = data.mail.get(op.message)
-    is_parked = mail is not None and mail.status == "parked" and not isinstance(op, ops.Release | ops.Park)
-    if mail is None or not (mail.status == "leased" or is_parked) or mail.attempt != op.attempt:
+    is_parked = mail is not None and mail.status == "parked" and not isinstance(op, ops.Release)
+    is_next = mail is not None and isinstance(op, ops.Park) and _is_next(data, mail)
+    if mail is None or not (mail.status == "leased" or is_parked or is_next) or mail.attempt != op.attempt:
         why = f"cannot settle attempt {op.attempt} of message {op.message}: it is not leased for it"
         return Rejected("stale", why, str(op.message))
     match op:
@@ -169,6 +170,14 @@ def settle(data: Data, op: ops.Release | ops.BackOff | ops.Park | ops.DeadLetter
         case ops.Move():
             return _move(data, mail, op, now_ms)
     return Done()
+
+
+def _is_next(data: Data, mail: Mail) -> bool:
+    """It waits, and is the first of its lane."""
+    if mail.status != "waiting":
+        return False
+    before = (one for one in data.open_mail(mail.receiver) if one.place and one.place < mail.place)
+    return all(_lane_of(one) != _lane_of(mail) for one in before)
 
 
 def _move(data: Data, mail: Mail, op: ops.Move, now_ms: int) -> Answer:

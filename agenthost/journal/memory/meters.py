@@ -44,6 +44,12 @@ def forget(data: Data, path: str) -> None:
     data.grants = [one for one in data.grants if one.path != path]
 
 
+def forget_messages_before(data: Data, message: int, limit: int) -> None:
+    """What was said for a message after that was removed."""
+    for number in sorted(one for one in data.spent if one < message)[:limit]:
+        del data.spent[number]
+
+
 def forget_message(data: Data, message: int) -> None:
     data.spent.pop(message, None)
     data.grants = [one for one in data.grants if one.message != message]

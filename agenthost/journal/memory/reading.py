@@ -27,6 +27,10 @@ class MemoryReader:
     def message(self, id: int) -> values.Mail | None:
         return self._data.mail.get(id)
 
+    def receiver(self, id: int) -> str:
+        found = self._data.mail.get(id)
+        return "" if found is None else found.receiver
+
     def history(self, id: int) -> tuple[values.Failure, ...]:
         return tuple(self._data.failures.get(id, ()))
 
@@ -36,6 +40,13 @@ class MemoryReader:
 
     def mailbox(self, receiver: str, after: int = 0, limit: int = 100) -> tuple[values.Mail, ...]:
         return tuple(one for one in self._data.open_mail(receiver) if one.id > after)[: _page(limit)]
+
+    def glance(self, receiver: str, limit: int = 100) -> tuple[values.Mail, ...]:
+        return tuple(replace(one, body=b"", meta=b"", outcome=b"") for one in self.mailbox(receiver, 0, limit))
+
+    def dead_count(self, receiver: str, limit: int = 100) -> int:
+        found = (one for one in self._data.mail.values() if one.status == "dead" and one.receiver == receiver)
+        return min(limit, sum(1 for _ in found))
 
     def open_count(self, receiver: str) -> int:
         return len(self._data.boxes.get(receiver, ()))
@@ -173,13 +184,15 @@ class MemoryReader:
     def crash(self, id: int) -> values.Crash | None:
         return self._data.crashes.get(id)
 
-    def crashes(self, path: str = "", before: int = 0, since_ms: int = 0, limit: int = 100) -> tuple[values.Crash, ...]:
+    def crashes(
+        self, path: str = "", before: int = 0, since_ms: int = 0, limit: int = 100, *, below: bool = True
+    ) -> tuple[values.Crash, ...]:
         found = [
             replace(one, details=b"")
             for number, one in sorted(self._data.crashes.items(), reverse=True)
             if (not before or number < before)
             and one.at_ms >= since_ms
-            and (not path or one.path == path or one.path.startswith(f"{path}/"))
+            and (not path or one.path == path or (below and one.path.startswith(f"{path}/")))
         ]
         return tuple(found[: _page(limit)])
 

@@ -22,7 +22,8 @@ def retain(data: Data, policy: Retention, now_ms: int, limit: int) -> Retained:
     sessions, more = _sessions(data, _cut(now_ms, policy.ended_ms), limit)
     events = _events(data, _cut(now_ms, policy.events_ms), limit)
     tombstones = _tombstones(data, _cut(now_ms, policy.tombstones_ms), limit)
-    crashed = crashes.retain(data, _cut(now_ms, policy.crashes_ms), policy.crashes, limit)
+    meters.forget_messages_before(data, min(data.mail, default=1 << 63), limit)
+    crashed = crashes.retain(data, _cut(now_ms, policy.crashes_ms), policy.crashes, policy.crashes_bytes, limit)
     if not (mail or sessions or events or more) and _surplus(data, policy):
         mail = sum(_mail(data, status, EVER, limit) for status in ("done", "dropped"))
         if not mail:

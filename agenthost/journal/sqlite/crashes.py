@@ -18,11 +18,15 @@ class Crashes:
 
     def note(self, op: ops.Crash, now_ms: int) -> Answer:
         boot, n = op.incarnation
-        row: dict[str, Any] = {"path": op.path, "boot": boot, "n": n, "now_ms": now_ms, "cause": op.cause}
+        row: dict[str, Any] = {"path": op.path, "boot": boot, "n": n, "at_ms": op.at_ms or now_ms, "cause": op.cause}
         row |= {"reason": op.reason, "fingerprint": op.fingerprint, "message": op.message, "attempt": op.attempt}
         row |= {"remedy": op.remedy, "why": op.why, "ended": op.ended, "fatal": op.fatal, "details": op.details}
+        row["number"] = op.number
+        if op.number and not op.message and (known := self._id("crash_said", row)):
+            self._run(self._sql["crash_details"], row | {"id": known})
+            return Done()
         if not op.message:
-            known = self._id("crash_to_end", row)
+            known = self._id("crash_to_end", row) if op.ended else 0
         elif self._id("crash_failed", row):
             known = self._id("crash_of_attempt", row) or (self._id("crash_of_end", row) if op.fatal else 0)
         else:
@@ -43,6 +47,7 @@ def _unknown(op: ops.Crash, why: str) -> Rejected:
 
 
 def crash_of(row: tuple[Any, ...]) -> Crash:
-    number, path, boot, n, at_ms, cause, reason, fingerprint, message, attempt, remedy, why, ended, fatal, details = row
+    row_id, path, boot, n, at_ms, cause, reason, *rest = row
+    fingerprint, message, attempt, remedy, why, ended, fatal, details, number = rest
     of_attempt = (fingerprint, message, attempt, remedy, why)
-    return Crash(number, path, (boot, n), at_ms, cause, reason, *of_attempt, ended, bool(fatal), details)
+    return Crash(row_id, path, (boot, n), at_ms, cause, reason, *of_attempt, ended, bool(fatal), details, number)

@@ -231,8 +231,9 @@ class Post:
 
     def settle(self, op: ops.Release | ops.BackOff | ops.Park | ops.DeadLetter | ops.Move, now_ms: int) -> Answer:
         row = self._run(self._sql["brief"], {"id": op.message}).fetchone()
-        settled = (LEASED,) if isinstance(op, ops.Release | ops.Park) else (LEASED, PARKED)
-        if row is None or row[2] not in settled or row[4] != op.attempt:
+        settled = (LEASED,) if isinstance(op, ops.Release) else (LEASED, PARKED)
+        is_next = isinstance(op, ops.Park) and row is not None and row[2] == WAITING and row[3]
+        if row is None or not (row[2] in settled or is_next) or row[4] != op.attempt:
             is_ = "there is no such message" if row is None else f"it is {STATUS[row[2]]}, attempt {row[4]}"
             why = f"cannot settle attempt {op.attempt} of message {op.message}: {is_}"
             return Rejected("stale", why, str(op.message))
@@ -379,6 +380,7 @@ class Post:
     def _hold(
         self, box: Box, op: ops.BackOff | ops.Park, status: int, due_ms: int | None, now_ms: int, what: str
     ) -> None:
+        self._boxes.disturb()
         self._run(self._sql["hold"], {"id": op.message, "status": status, "due_ms": due_ms})
         if box.leased == op.message:
             box.leased = 0

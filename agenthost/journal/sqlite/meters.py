@@ -29,7 +29,7 @@ class Meters:
         paths = (op.path,) if op.alone else above(op.path)
         self._run_many(self._sql["charge"], [(path, *amounts) for path in paths])
         if (one := op.spending) is not None:
-            row = (one.path, *one.incarnation, one.turn, _pack(one.in_turn), one.said)
+            row = (one.path, *one.incarnation, one.turn, _pack(one.in_turn), one.said, one.seen_turn, _pack(one.seen))
             self._run(self._sql["spending"], row)
         if op.message:
             found = self._run(self._sql["spent"], (op.message,)).fetchone()
@@ -63,5 +63,5 @@ def metered_of(row: tuple[Any, ...]) -> Metered:
 
 
 def spending_of(row: tuple[Any, ...]) -> Spending:
-    path, boot, n, turn, in_turn, said = row
-    return Spending(path, (boot, n), turn, read_amounts(in_turn), said)
+    path, boot, n, turn, in_turn, said, seen_turn, seen = row
+    return Spending(path, (boot, n), turn, read_amounts(in_turn), said, seen_turn, read_amounts(seen))

@@ -43,6 +43,10 @@ class SqliteReader:
     def message(self, id: int) -> values.Mail | None:
         return self._mail("message", id=id)
 
+    def receiver(self, id: int) -> str:
+        rows = self._all("read_receiver", id=id)
+        return str(rows[0][0]) if rows else ""
+
     def history(self, id: int) -> tuple[values.Failure, ...]:
         return tuple(values.Failure(*row) for row in self._all("read_history", id=id))
 
@@ -52,6 +56,13 @@ class SqliteReader:
     def mailbox(self, receiver: str, after: int = 0, limit: int = 100) -> tuple[values.Mail, ...]:
         rows = self._all("read_mailbox", receiver=receiver, after=after, limit=_page(limit))
         return tuple(mail_of(row) for row in rows)
+
+    def glance(self, receiver: str, limit: int = 100) -> tuple[values.Mail, ...]:
+        return tuple(map(mail_of, self._all("read_glance", receiver=receiver, limit=_page(limit))))
+
+    def dead_count(self, receiver: str, limit: int = 100) -> int:
+        ((count,),) = self._all("read_dead_count", receiver=receiver, limit=limit)
+        return int(count)
 
     def open_count(self, receiver: str) -> int:
         ((count,),) = self._all("read_open_count", receiver=receiver)
@@ -198,8 +209,10 @@ class SqliteReader:
             return crash_of(row)
         return None
 
-    def crashes(self, path: str = "", before: int = 0, since_ms: int = 0, limit: int = 100) -> tuple[values.Crash, ...]:
-        rows = self._all("read_crashes", path=path, before=before, since_ms=since_ms, limit=_page(limit))
+    def crashes(
+        self, path: str = "", before: int = 0, since_ms: int = 0, limit: int = 100, *, below: bool = True
+    ) -> tuple[values.Crash, ...]:
+        rows = self._all("read_crashes", path=path, before=before, since_ms=since_ms, below=below, limit=_page(limit))
         return tuple(map(crash_of, rows))
 
     # ---- the core

@@ -34,7 +34,8 @@ class Upkeep:
         sessions, more = self._sessions(_cut(now_ms, policy.ended_ms), limit)
         events = self._events(_cut(now_ms, policy.events_ms), limit)
         tombstones = self._tombstones(_cut(now_ms, policy.tombstones_ms), limit)
-        crashes = self._crashes(_cut(now_ms, policy.crashes_ms), policy.crashes, limit)
+        self._run(self._sql["remove_spent_of_nothing"], {"limit": limit})  # said after its message was removed
+        crashes = self._crashes(_cut(now_ms, policy.crashes_ms), policy, limit)
         if not (mail or sessions or events or more) and self._surplus(policy):
             # Nothing is too old: the oldest go, the least dear kind first, until it is small enough.
             mail = sum(self._mail(status, EVER, limit) for status in (DONE, DROPPED))
@@ -100,12 +101,15 @@ class Upkeep:
             return 0
         return self._run(self._sql["cut_core"], {"boot": found[0], "number": found[1], "limit": limit}).rowcount
 
-    def _crashes(self, until_ms: int | None, most: int | None, limit: int) -> int:
+    def _crashes(self, until_ms: int | None, policy: Retention, limit: int) -> int:
         removed = 0
         if until_ms is not None:
             removed += self._run(self._sql["old_crashes"], {"until_ms": until_ms, "limit": limit}).rowcount
-        if most is not None:
-            removed += self._run(self._sql["surplus_crashes"], {"most": most, "limit": limit}).rowcount
+        if policy.crashes is not None:
+            removed += self._run(self._sql["surplus_crashes"], {"most": policy.crashes, "limit": limit}).rowcount
+        if policy.crashes_bytes is not None:
+            row = {"most_bytes": policy.crashes_bytes, "limit": limit}
+            removed += self._run(self._sql["heavy_crashes"], row).rowcount
         return removed
 
     def _tombstones(self, until_ms: int | None, limit: int) -> int:

@@ -2,18 +2,18 @@
 INSERT INTO meters (path, tokens_in, tokens_out, cost, tool_calls, wall_s, cpu_s, processes, restarts, turns)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (path) DO UPDATE SET
-    tokens_in = tokens_in + excluded.tokens_in,
-    tokens_out = tokens_out + excluded.tokens_out,
-    cost = cost + excluded.cost,
-    tool_calls = tool_calls + excluded.tool_calls,
-    wall_s = wall_s + excluded.wall_s,
-    cpu_s = cpu_s + excluded.cpu_s,
-    processes = processes + excluded.processes,
-    restarts = restarts + excluded.restarts,
-    turns = turns + excluded.turns;
+    tokens_in = min(tokens_in + excluded.tokens_in, 9007199254740991),
+    tokens_out = min(tokens_out + excluded.tokens_out, 9007199254740991),
+    cost = min(cost + excluded.cost, 9007199254740991),
+    tool_calls = min(tool_calls + excluded.tool_calls, 9007199254740991),
+    wall_s = min(wall_s + excluded.wall_s, 9007199254740991),
+    cpu_s = min(cpu_s + excluded.cpu_s, 9007199254740991),
+    processes = min(processes + excluded.processes, 9007199254740991),
+    restarts = min(restarts + excluded.restarts, 9007199254740991),
+    turns = min(turns + excluded.turns, 9007199254740991);
 
 -- name: spending
-INSERT OR REPLACE INTO spending (path, boot, n, turn, in_turn, said) VALUES (?, ?, ?, ?, ?, ?);
+INSERT OR REPLACE INTO spending (path, boot, n, turn, in_turn, said, seen_turn, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: spent
 SELECT used FROM spent WHERE message = ?;
@@ -40,6 +40,12 @@ DELETE FROM grants WHERE path = :path;
 -- name: remove_spent
 DELETE FROM spent WHERE message = ?;
 
+-- name: remove_spent_of_nothing
+DELETE FROM spent WHERE message IN (
+    SELECT message FROM spent WHERE message < coalesce((SELECT min(id) FROM mail), 9223372036854775807)
+    ORDER BY message LIMIT :limit
+);
+
 -- name: remove_grants_of_message
 DELETE FROM grants WHERE message = ? AND message > 0;
 
@@ -52,7 +58,7 @@ SELECT path, tokens_in, tokens_out, cost, tool_calls, wall_s, cpu_s, processes, 
 WHERE path = :path;
 
 -- name: read_spending
-SELECT path, boot, n, turn, in_turn, said FROM spending WHERE path = :path;
+SELECT path, boot, n, turn, in_turn, said, seen_turn, seen FROM spending WHERE path = :path;
 
 -- name: read_grants
 SELECT path, message, meter, amount, granted_by, at_ms FROM grants
@@ -69,7 +75,7 @@ SELECT path, tokens_in, tokens_out, cost, tool_calls, wall_s, cpu_s, processes, 
 ORDER BY path;
 
 -- name: export_spending
-SELECT path, boot, n, turn, in_turn, said FROM spending ORDER BY path;
+SELECT path, boot, n, turn, in_turn, said, seen_turn, seen FROM spending ORDER BY path;
 
 -- name: export_spent
 SELECT message, used FROM spent ORDER BY message;

@@ -21,6 +21,14 @@ SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, me
     closed_ms, outcome
 FROM mail WHERE receiver = :receiver AND closed_ms IS NULL AND id > :after ORDER BY id LIMIT :limit;
 
+-- name: read_glance
+SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, x'', x'', key, due_ms, boot, n, until_ms,
+    closed_ms, x''
+FROM mail WHERE receiver = :receiver AND closed_ms IS NULL ORDER BY id LIMIT :limit;
+
+-- name: read_dead_count
+SELECT count(*) FROM (SELECT 1 FROM mail WHERE status = 6 AND receiver = :receiver LIMIT :limit);
+
 -- name: read_open_count
 SELECT count(*) FROM mail WHERE receiver = :receiver AND closed_ms IS NULL;
 
@@ -31,6 +39,9 @@ GROUP BY receiver ORDER BY receiver LIMIT :limit;
 -- name: read_next_receiver
 -- From one to the next: as many steps as receivers, however long their mailboxes.
 SELECT min(receiver) FROM mail WHERE ready = 1 AND receiver > :after;
+
+-- name: read_receiver
+SELECT receiver FROM mail WHERE id = :id;
 
 -- name: read_held
 SELECT id, place, receiver, sender, lane, status, attempt, accepted_ms, body, meta, key, due_ms, boot, n, until_ms,
