@@ -15,7 +15,7 @@ from agenthost.config.env_file import read_env_file, read_small_file
 from agenthost.core.birth import AnyBirth, Secret
 from agenthost.core.spec import ChildSpec, SupervisorSpec
 from agenthost.errors import ConfigError, StartFailed
-from agenthost.host.scrubbing import is_named_secret
+from agenthost.host.scrubbing import Known, is_named_secret
 
 MOST_BYTES = 64 * 1024
 """One variable of execve(2) has at most 128 KiB, its name included."""
@@ -35,21 +35,29 @@ class Private:
     env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     secrets: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
     files: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+    _known: dict[str, Known] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def declared(self) -> Known:
+        """What was declared to be secret; of ``env`` what is so by its name. A path or a flag in there is no secret,
+        and to hide it would spoil every text that has it."""
+        if "declared" not in self._known:
+            self._known["declared"] = Known(self._declared())
+        return self._known["declared"]
+
+    @property
+    def all_values(self) -> Known:
+        """Everything in it."""
+        if "all" not in self._known:
+            self._known["all"] = Known([*self._declared(), *(value for _, value in self.env)])
+        return self._known["all"]
+
+    def _declared(self) -> list[str]:
+        values = [value.decode("utf-8", "replace") for _, value in (*self.secrets, *self.files)]
+        return values + [value for name, value in self.env if is_named_secret(name)]
 
 
 NOTHING = Private()
-
-
-def values_of(private: Private) -> list[str]:
-    """Everything in it, as text."""
-    return declared_in(private) + [value for _, value in private.env]
-
-
-def declared_in(private: Private) -> list[str]:
-    """What was declared to be secret; of ``env`` what is so by its name. A path or a flag in there is no secret, and to
-    hide it would spoil every text that has it."""
-    values = [value.decode("utf-8", "replace") for _, value in (*private.secrets, *private.files)]
-    return values + [value for name, value in private.env if is_named_secret(name)]
 
 
 def hide_variables(spec: ChildSpec) -> None:

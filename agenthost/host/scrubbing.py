@@ -6,7 +6,7 @@ it is named or what it looks like. What is neither is shown: an author who puts 
 is not saved by this.
 
 Words are an author's, and read in the host's loop: each is cut before it is looked through, and no pattern takes more
-than time in proportion to it.
+than time in proportion to it, however many values are known.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ SHORTEST_LINE = 8
 """Of a value of several lines, each so long is looked for too: a traceback shows one."""
 LOOKED_THROUGH = 512
 """Characters of a word; the rest is left out."""
+ONE_BY_ONE = 64
+"""Values that are looked for one after the other, by a loop in C; for more there is one loop of ours."""
 
 _NAMES = frozenset(
     "pass passcode pwd secret token credential credentials bearer cookie apikey authorization".split()
@@ -42,27 +44,53 @@ _BY_SHAPE = re.compile(
 )
 
 
-def known_values(secrets: Iterable[str]) -> tuple[str, ...]:
-    """What ``without`` looks for, the longest first."""
-    found: set[str] = set()
-    for value in secrets:
-        if len(whole := value.strip()) >= SHORTEST_SECRET:
-            found.add(whole)
-            lines = whole.splitlines()
-            found.update(line.strip() for line in (lines if len(lines) > 1 else ()) if len(line) >= SHORTEST_LINE)
-    return tuple(sorted(found, key=lambda one: (-len(one), one)))
+class Known:
+    """Values that no text may show, and their lines."""
+
+    __slots__ = ("_all", "_by_start", "_few", "size_chars")
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        found: set[str] = set()
+        for value in secrets:
+            if len(whole := value.strip()) >= SHORTEST_SECRET:
+                found.add(whole)
+                lines = whole.splitlines()
+                found.update(line.strip() for line in (lines if len(lines) > 1 else ()) if len(line) >= SHORTEST_LINE)
+        self.size_chars = sum(map(len, found))
+        longest_first = sorted(found, key=lambda one: (-len(one), one))
+        self._few = tuple(longest_first) if len(found) <= ONE_BY_ONE else ()
+        self._all = frozenset(() if self._few else found)
+        self._by_start: dict[str, list[int]] = {}
+        """Of the many: how long those are that begin so, the longest first."""
+        for value in () if self._few else longest_first:
+            lengths = self._by_start.setdefault(value[:SHORTEST_SECRET], [])
+            if not lengths or lengths[-1] != len(value):
+                lengths.append(len(value))
+
+    def hidden_in(self, text: str) -> str:
+        """The text, with all of them hidden."""
+        for value in self._few:
+            text = text.replace(value, HIDDEN)
+        return self._hidden_in(text) if self._by_start else text
+
+    def _hidden_in(self, text: str) -> str:
+        starts, parts, begin, at = self._by_start, [], 0, 0
+        while at + SHORTEST_SECRET <= len(text):
+            for length in starts.get(text[at : at + SHORTEST_SECRET], ()):
+                if at + length <= len(text) and text[at : at + length] in self._all:
+                    parts += [text[begin:at], HIDDEN]
+                    begin = at = at + length
+                    break
+            else:
+                at += 1
+        return "".join([*parts, text[begin:]])
 
 
-def without(text: str, known: Iterable[str]) -> str:
-    """``known`` is of ``known_values``."""
-    for value in known:
-        text = text.replace(value, HIDDEN)
-    return text
+NONE_KNOWN = Known()
 
 
-def scrubbed(words: Sequence[str], secrets: Iterable[str] = ()) -> list[str]:
-    """``secrets`` are values that are hidden wherever they stand."""
-    known = known_values(secrets)
+def scrubbed(words: Sequence[str], known: Known = NONE_KNOWN) -> list[str]:
+    """``known`` are values that are hidden wherever they stand."""
     shown: list[str] = []
     hides_next = False
     for word in words:
@@ -71,7 +99,7 @@ def scrubbed(words: Sequence[str], secrets: Iterable[str] = ()) -> list[str]:
             hides_next = False
             continue
         hides_next = word.startswith("-") and len(word) <= LOOKED_THROUGH and is_named_secret(word) and _is_run(word)
-        shown.append(_scrubbed_word(without(word, known)))
+        shown.append(_scrubbed_word(known.hidden_in(word)))
     return shown
 
 

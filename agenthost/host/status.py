@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
+from agenthost.containment import in_time, procfs
 from agenthost.containment.cell import Cell
 from agenthost.containment.means import Means, set_limits
 from agenthost.core import view
 from agenthost.core.birth import AgentBirth, Limits
 from agenthost.core.tree import State, Worker
 from agenthost.host.incarnation import Incarnation
+from agenthost.host.process_tree import WORDS_S, words
 
 
 class Status:
@@ -116,18 +118,16 @@ class Status:
             os.close(pidfd)
 
     def _processes(self, incarnation: Incarnation) -> Iterator[dict[str, Any]]:
-        for pid in incarnation.cell.own_members():  # those of its children are listed with them
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    words = file.read(4096).rstrip(b"\0").split(b"\0")
-                with open(f"/proc/{pid}/comm", "rb") as file:
-                    name = file.read().strip()
-            except OSError:
+        pids = incarnation.cell.own_members()  # those of its children are listed with them
+        words_of = in_time.look(words, pids, WORDS_S)
+        for pid in pids:
+            if (name := procfs.read_bytes(f"/proc/{pid}/comm")) is None:
                 continue  # it has ended
-            command = b" ".join(words).decode("utf-8", "replace")[:200]
+            shown = name.decode("utf-8", "replace").strip()
+            command = " ".join(words_of.get(pid, ()))[:200] or f"[{shown}]"  # as ps shows who has no words
             if isinstance(incarnation.birth, AgentBirth) and pid == incarnation.agent_pid:
                 command = incarnation.birth.agent  # its own words are those of the zygote that it was forked from
-            yield {"pid": self.seen_outside(pid), "name": name.decode("utf-8", "replace"), "command": command}
+            yield {"pid": self.seen_outside(pid), "name": shown, "command": command}
 
 
 def _cell(cell: Cell, limits: Limits, had: Means) -> dict[str, Any]:

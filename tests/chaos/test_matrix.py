@@ -60,7 +60,8 @@ def parent(name: str) -> dict[str, Any]:
 
 def turner(name: str, how: str) -> dict[str, Any]:
     """An agent that has the program below it in a turn."""
-    turn = {"turn_timeout": {"turn": {"timeout": "2s", "interrupt": "20s"}}, "reap": {"turn": {"reap": True}}}
+    timeout = "30s" if PROGRAMS[name].processes > 1000 else "2s"  # so many are not all born in two seconds
+    turn = {"turn_timeout": {"turn": {"timeout": timeout, "interrupt": "20s"}}, "reap": {"turn": {"reap": True}}}
     return {
         "name": "it",
         "agent": f"{agents.__file__}:Turner",

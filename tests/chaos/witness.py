@@ -80,13 +80,14 @@ class Witness:
 
     def _belongs(self, pid: int) -> str:
         by = []
-        if self._marks <= set(_environment(pid).split(b"\0")):
-            by.append("environment")
         lines = _read(pid, "cgroup").decode(errors="replace").splitlines()
         if any(self._in_cgroup(line.removesuffix(" (deleted)")) for line in lines):
             by.append("cgroup")
         if self._namespace and _namespace(pid) == self._namespace:
             by.append("namespace")
+        # Who forks without pause can hardly be read, and is known by the others.
+        if not by and self._marks <= set(_environment(pid).split(b"\0")):
+            by.append("environment")
         return ", ".join(by)
 
     def _in_cgroup(self, line: str) -> bool:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from agenthost.containment import procfs
-from agenthost.host.autopsy import LONGEST_WORD, MOST_PROCESSES, MOST_WORDS
-from agenthost.host.process_tree import processes_of
+from agenthost.host import process_tree
+from agenthost.host.autopsy import LONGEST_WORD, MOST_WORDS
+from agenthost.host.process_tree import LEFT_OUT, processes_of
+from agenthost.host.scrubbing import Known
 from tests.waiting import wait_until
 
 Family = tuple[int, int]
@@ -56,7 +58,7 @@ def test_words_are_scrubbed_and_bounded(family: Family) -> None:
     words = shell["argv"]
     assert words[3:6] == ["sh", "--token", "***"] and len(words[6]) == LONGEST_WORD
     assert len(words) == MOST_WORDS + 1 and words[-1] == f"... {47 - MOST_WORDS} more"
-    (known,) = told([family[1]], secrets=["1000"])
+    (known,) = told([family[1]], known=Known(["1000"]))
     assert known["argv"] == ["sleep", "***"]
 
 
@@ -67,8 +69,31 @@ def test_an_agent_s_own_process_is_called_by_its_agent_and_pids_are_those_that_p
     assert (second["pid"], second["ppid"]) == (child + 100_000, shell + 100_000)
 
 
-def test_who_has_ended_is_left_out_and_of_a_crowd_some_are_told(family: Family) -> None:
+def test_who_has_ended_is_left_out(family: Family) -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
     assert [one["pid"] for one in told([ended.pid, family[0]])] == [family[0]]
-    assert len(told([family[0]] * (MOST_PROCESSES + 50))) <= MOST_PROCESSES
+
+
+def test_of_a_crowd_the_main_process_and_the_oldest_are_told_and_words_as_far_as_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    crowd = [subprocess.Popen(["sh", "-c", "read x", "y" * 50], stdin=subprocess.PIPE) for _ in range(8)]
+    try:
+        wait_until(lambda: all(b"sh\0-c" in (procfs.read_bytes(f"/proc/{one.pid}/cmdline") or b"") for one in crowd))
+        pids = [one.pid for one in crowd]
+        monkeypatch.setattr(process_tree, "MOST_PROCESSES", 3)
+        shown = told([*reversed(pids), *pids], main=pids[-1])
+        assert {one["pid"] for one in shown} == {pids[-1], *sorted(pids[:-1])[:2]}
+        assert [one["argv"][1] for one in shown] == ["-c"] * 3
+        looked_through = list[list[str]]()
+        shown_of = process_tree._shown
+        monkeypatch.setattr(
+            process_tree, "_shown", lambda words, known: looked_through.append(words) or shown_of(words, known)
+        )
+        monkeypatch.setattr(process_tree, "PROCESSES_BYTES", 100)
+        assert [one["argv"] for one in told(pids)][2] == ["sh", LEFT_OUT]
+        assert len(looked_through) == 2, "what is not told is not looked through"
+    finally:
+        for one in crowd:
+            one.communicate()
