@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from agenthost.core.effects import Effect
 from agenthost.core.events import Event
+from agenthost.core.reason import Reason
 from agenthost.core.step import step
 from agenthost.core.tree import State
 
@@ -54,3 +56,9 @@ class Decider:
         except Exception as error:  # raised again when everything else is done
             return error
         return None
+
+
+def end_once(ended: asyncio.Future[Reason], reason: Reason) -> None:
+    """A second Halt on a tree that has ended says so again."""
+    if not ended.done():
+        ended.set_result(reason)

@@ -1,7 +1,8 @@
 """The host: its parts put together, its start, its end. Everything it decides is decided in ``core``.
 
-Two trees run side by side on the same core: ``.system`` (router, logger) and the users'. Both start together; the
-users' ends first.
+Two trees run side by side on the same core: the host's own (``own_tree``) and the users', which is wired here.
+
+The rule it keeps: both start together; the users' ends first.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,10 +25,10 @@ from agenthost.core.birth import AgentBirth
 from agenthost.core.reason import Reason
 from agenthost.core.tree import State, Worker
 from agenthost.errors import AgenthostError, ConfigError, ProtocolError, StateError
-from agenthost.host import portrait, system
+from agenthost.host import portrait
 from agenthost.host.asked_for import AskedFor
 from agenthost.host.chronicle import Chronicle
-from agenthost.host.decider import Decider, Owners
+from agenthost.host.decider import Decider, Owners, end_once
 from agenthost.host.dialogs import Dialogs
 from agenthost.host.doors import Doors
 from agenthost.host.errands import Errands
@@ -40,10 +40,12 @@ from agenthost.host.inspecting import Inspecting
 from agenthost.host.interrupting import Interrupting
 from agenthost.host.journaling import Journaling
 from agenthost.host.keeping import Keeping
+from agenthost.host.life_before import life_before
 from agenthost.host.liveness import Liveness
 from agenthost.host.memory_watch import MemoryWatch
 from agenthost.host.metering import Metering
 from agenthost.host.operators import Operators
+from agenthost.host.own_tree import OwnTree
 from agenthost.host.private_values import hide_variables
 from agenthost.host.processes import Processes
 from agenthost.host.recording import Recording
@@ -57,7 +59,6 @@ from agenthost.host.unheard import Unheard
 from agenthost.host.wishes import Wishes
 from agenthost.launch.zygotes import Zygotes
 from agenthost.transport.credentials import may_operate
-from agenthost.transport.link import RouterLink
 from agenthost.transport.places import Places
 from agenthost.version import VERSION
 
@@ -79,9 +80,7 @@ class Host:
         self._chronicle = Chronicle(self._terminal.show)
         self._guard = guard
         self._ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
-        self._system_ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         self._halting = ""
-        self._router_counters: dict[str, int] = {}
         self._is_ready = False
         self._gave_up = False
         """The root has; under ``otp_strict`` its reason does not tell (I3)."""
@@ -89,6 +88,7 @@ class Host:
         hide_variables(config.tree)
         self._home = Home(places, ground.last_boot(_ground_name(places)))
         self.boot = self._home.boot
+        self._before = life_before(self._home, guard)
         # What exec'ed children carry, so that a later life finds strays; unique to the state folder.
         os.environ["AGENTHOST_HOST"] = str(places.state_folder)
         self._sweep()
@@ -115,7 +115,7 @@ class Host:
     def _make_owners(self) -> None:
         clock = asyncio.get_running_loop().time
         users = set(users_of(self._config.tree))
-        self._doors = Doors(self._places, (*self._config.operators, *users), self._new_user)
+        self._doors = Doors(self._places, (*self._config.operators, *users), lambda uid: self._own.new_user(uid))
         self._status = Status(self._state, self._present, clock, self._guard.outer_proc, self._containment.means)
         self._journaling = Journaling(
             boot=self.boot,
@@ -207,6 +207,7 @@ class Host:
         inspecting = Inspecting(self._state, self._present, self._status.pid, self._examining.look_at)
         self._operators.others.append(inspecting)
         self._processes.hearing.on_stack = self._examining.stacks.answered
+        self._processes.hearing.on_call_failed = self._recording.call_failed
         self._interrupting = Interrupting(
             self._processes.by_n,
             self._present,
@@ -235,22 +236,21 @@ class Host:
         self._decider = Decider(self._state, self._user_owners(), clock)
         self._decider.note = self._journaling.noted
         self._journaling.tell = self._decider.tell
-        allowed = (self._places.uid, 0, *self._config.operators)
-        self._system = system.System(
-            endpoints=[
-                self._endpoint(uid) for uid in dict.fromkeys((self._places.uid, *self._config.operators, *users))
-            ],
-            log_folder=str(self._places.logs),
-            journal=(str(self._places.journal), self.boot, self._config.durability),
-            on_router=self._new_router,
-            on_logger=self._processes.outputs.connect,
-            on_journal=self._journaling.connect,
-            on_gone=self._system_process_gone,
-            tell=lambda event: self._system_decider.tell(event),
+        self._allowed = frozenset((self._places.uid, 0, *self._config.operators))
+        self._own = OwnTree(
+            config=self._config,
+            places=self._places,
+            boot=self.boot,
+            seed=self._seed ^ 1,
+            journaling=self._journaling,
+            dialogs=self._dialogs,
+            operators=self._operators,
+            outputs=self._processes.outputs,
+            chronicle=self._chronicle,
+            recording=self._recording,
+            is_ending=lambda: bool(self._halting) or self._ended.done(),
+            record=self._record,
         )
-        self._allowed = frozenset(allowed)
-        self._system_timers = Timers(lambda event: self._system_decider.tell(event))
-        self._system_decider = Decider(self._system.new_state(self._seed ^ 1), self._system_owners(), clock)
 
     def _user_owners(self) -> Owners:
         return {
@@ -269,23 +269,7 @@ class Host:
             do.Keep: self._keeping.keep,
             do.Record: lambda effect: self._record(effect.name, effect.path, **effect.fields),
             do.Answer: self._answered,
-            do.Ended: lambda effect: _once(self._ended, effect.reason),
-        }
-
-    def _system_owners(self) -> Owners:
-        return {
-            do.Birth: self._system.birth,
-            do.Ask: self._system.ask,
-            do.Terminate: self._system.terminate,
-            do.Kill: self._system.kill,
-            do.Examine: lambda effect: None,  # nobody but us can say what they do
-            # nobody asks that of them
-            **dict.fromkeys((do.Interrupt, do.Sleep, do.Freeze, do.Thaw, do.Adopt, do.Keep), lambda effect: None),
-            do.SetTimer: self._system_timers.set,
-            do.CancelTimer: self._system_timers.cancel,
-            do.Record: self._system_record,
-            do.Answer: lambda effect: None,
-            do.Ended: lambda effect: _once(self._system_ended, effect.reason),
+            do.Ended: lambda effect: end_once(self._ended, effect.reason),
         }
 
     # ---- life
@@ -307,7 +291,10 @@ class Host:
         self._memory_watch.start(self._containment)
         for text in unheld.warnings(self._config.tree, self._containment.means):
             self._record("host.limit_unheld", "/", text=text)
-        self._system_decider.tell(on.Boot())
+        self._own.boot()
+        self._home.begin()
+        if self._before is not None:
+            self._before.tell(self._record, self._journaling.crashed)
         self._journaling.began(self._config.tree, self._seed, asyncio.get_running_loop().time())
         self._decider.tell(on.Boot())
         system_failed = asyncio.ensure_future(self._system_failed())
@@ -323,7 +310,7 @@ class Host:
 
     async def _system_failed(self) -> None:
         """The host cannot go on without its own processes: a crash, for the guardian to mend."""
-        reason = await asyncio.shield(self._system_ended)  # to cancel this task must not cancel what it waits for
+        reason = await asyncio.shield(self._own.ended)  # to cancel this task must not cancel what it waits for
         self._record("host.failed", "/.system", reason=reason.words())
         self._processes.kill_everything()
         self._terminal.close()
@@ -331,9 +318,9 @@ class Host:
 
     async def _leave(self) -> None:
         """Everything has ended; let go of the rest. Whatever fails here must not turn a planned end into a crash."""
-        self._system_decider.tell(on.Halt("ask", "the host"))
-        if not self._system_ended.done():
-            await asyncio.wait([self._system_ended], timeout=LEAVE_S)
+        self._own.halt()
+        if not self._own.ended.done():
+            await asyncio.wait([self._own.ended], timeout=LEAVE_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S):
                 await self._launcher.close()
@@ -345,7 +332,7 @@ class Host:
             self._examining.close,
             self._processes.close,
             self._timers.close,
-            self._system_timers.close,
+            self._own.close,
             self._sleepers.close,
             self._dialogs.close,
             self._wishes.close,
@@ -402,46 +389,11 @@ class Host:
             self._record("host.stray", stray.path or "/", text=stray.text, ended=stray.ended)
         self._strays = [stray for stray in found if not stray.ended]
 
-    # ---- the host's own processes
-
-    def _endpoint(self, uid: int) -> tuple[str, int, tuple[int, ...]]:
-        return str(self._places.control_socket(uid)), uid, tuple({uid, 0, self._places.uid})
-
-    def _new_user(self, uid: int) -> None:
-        """The router gets its sockets when it begins; a new one costs milliseconds and no message that must arrive."""
-        self._system.endpoints.append(self._endpoint(uid))
-        self._system_decider.tell(on.Command(1, "restart", system.ROUTER, f"the host: agents of uid {uid}"))
-
-    def _new_router(self, link: socket.socket) -> None:
-        self._drop_router()
-        self._dialogs.router = RouterLink(
-            link,
-            self._dialogs.heard,
-            self._operators.gone,
-            self._router_counted,
-            lambda why: self._record("router.lost", system.ROUTER, why=why),
-        )
-
-    def _router_counted(self, counters: dict[str, int]) -> None:
-        self._router_counters = counters
-        self._system.router_heard()
-
-    def _system_process_gone(self, path: str) -> None:
-        if path == system.ROUTER:
-            self._drop_router()
-        elif path == system.JOURNAL:
-            self._journaling.disconnect()
-        else:
-            self._processes.outputs.disconnect()
-
-    def _drop_router(self) -> None:
-        if self._dialogs.router is not None:
-            self._dialogs.router.close()
-            self._dialogs.router = None
+    # ---- what belongs to more than one owner
 
     def _own_children(self) -> set[int]:
         zygotes = {zygote.pid for zygote in self._launcher.status()}
-        return self._system.pids() | zygotes | self._launcher.stray_pids | self._examining.stacks.pids()
+        return self._own.system.pids() | zygotes | self._launcher.stray_pids | self._examining.stacks.pids()
 
     def _answered(self, effect: do.Answer) -> None:
         """Operations are numbered up for operators, down for agents, and further down for who is woken."""
@@ -516,17 +468,6 @@ class Host:
         after_ms = round((time.monotonic() - incarnation.began_at) * 1000, 1)
         return {"pid": self._status.pid(incarnation), "after_ms": after_ms}
 
-    def _system_record(self, effect: do.Record) -> None:
-        """Steps of the host's own processes are told when something went wrong; their starts and stops are no news."""
-        if (
-            effect.name in ("agent.exited", "agent.restarting", "agent.stuck", "supervisor.gave_up")
-            and not self._halting
-            and not self._ended.done()
-        ):
-            self._chronicle.add(effect.name, effect.path, dict(effect.fields))
-            if effect.name == "agent.exited":
-                self._recording.system_exited(effect.path, effect.fields)
-
     # ---- what operators see of the host
 
     def describe(self) -> dict[str, Any]:
@@ -536,6 +477,7 @@ class Host:
             "config": str(self._config.file),
             "pid": self._status.seen_outside(os.getpid()),
             "boot": self.boot,
+            "before": None if self._before is None else self._before.described(),
             "since": self._began,
             "containment": self._containment.tier,
             "namespace": self._guard.namespace,
@@ -548,14 +490,14 @@ class Host:
         }
 
     def own_processes(self) -> list[dict[str, Any]]:
-        return portrait.own_processes(self._status, self._system, self._launcher, self.describe())
+        return portrait.own_processes(self._status, self._own.system, self._launcher, self.describe())
 
     def doctor(self) -> list[dict[str, Any]]:
         walls = portrait.walls(self._guard, self._containment)
         return [*walls, portrait.journal(self._journaling), *portrait.of_strays(self._strays)]
 
     def counters(self) -> dict[str, int]:
-        router = {f"router.{name}": value for name, value in self._router_counters.items()}
+        router = {f"router.{name}": value for name, value in self._own.router_counters.items()}
         dialogs = {f"host.{name}": value for name, value in self._dialogs.counters.items()}
         dialogs["host.garbled"] += self._processes.hearing.garbled
         return {**router, **dialogs, "host.records": self._chronicle.last_offset}
@@ -575,9 +517,3 @@ def both(first: Callable[..., None], second: Callable[..., None]) -> Callable[..
         second(*told)
 
     return deed
-
-
-def _once(future: asyncio.Future[Reason], reason: Reason) -> None:
-    """A second Halt on a tree that has ended says so again."""
-    if not future.done():
-        future.set_result(reason)

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
-from agenthost.core.tree import State, Supervisor
+from agenthost.core.tree import State
 from agenthost.errors import AgenthostError, JournalUnavailable, Overloaded, UnknownName, from_wire
 from agenthost.host.journal_link import JournalLink
 from agenthost.host.journal_trouble import STALL_S, JournalTrouble
 from agenthost.host.receivers import Receivers
 from agenthost.host.session_sockets import SessionSockets
+from agenthost.host.sleepers_counted import SleepersCounted
 from agenthost.journal import words
 from agenthost.protocol.sessions import TICKET_BYTES
 
 PATIENCE_S = 30.0
+SLOW_S = 1.5
+"""Who waits for longer is told why, and goes on waiting."""
 REMOVED_S = 0.5
-ASLEEP_SHARE = 20
-"""To count a million that sleep takes the journal some time; it is asked again after so many times as long."""
 ASKED_AT_ONCE = 10_000
 LOOK_AGAIN_S = 0.25
 _OF_PEOPLE = frozenset({"asked", "answer", "crashes", "crash", "budgets", "grant", "letters", "letter"})
@@ -43,15 +43,21 @@ class JournalAsking:
         sockets: SessionSockets,
         record: Callable[..., None],
     ) -> None:
-        self._state, self._link, self._trouble, self._receivers = state, link, trouble, receivers
+        self._link, self._trouble, self._receivers = link, trouble, receivers
         self._sockets, self._record = sockets, record
         self._asked: dict[int, asyncio.Future[Any]] = {}
-        self._asleep: dict[str, int] = {}
-        self._asleep_until = 0.0
+        self._sleepers_counted = SleepersCounted(state, lambda pools: self.ask("asleep", {"pools": pools}))
 
     def close(self) -> None:
+        self._sleepers_counted.close()
         for future in self._asked.values():
             future.cancel()
+
+    @property
+    def slow(self) -> str:
+        """Why who asks now has to wait; "" if he has not."""
+        silent_s = self._link.silent_s
+        return self._trouble.why or (f"it has not answered for {silent_s:.0f} s" if silent_s >= SLOW_S else "")
 
     def answered(self, word: words.Answer) -> None:
         """By the journal."""
@@ -108,9 +114,9 @@ class JournalAsking:
         is_hasty = what in _OF_PEOPLE
         return await self._answer_to(lambda number: words.Ask(number, what, args or {}), timeout_s, is_hasty=is_hasty)
 
-    async def answer(self, message: int, text: str, by: str, *, yes: bool) -> None:
-        """A person's word on a message that waits for one."""
-        path = await self.ask("answer", {"message": message, "text": text, "by": by, "yes": yes})
+    async def answer(self, message: int, text: str, by: str, *, yes: bool, nth: int = 0) -> None:
+        """A person's word on a message that waits for one; ``nth`` as in ``operations.Answer``."""
+        path = await self.ask("answer", {"message": message, "text": text, "by": by, "yes": yes, "nth": nth})
         said = ("yes" if yes else "no") + (f": {text}" if text else "")
         self._record("mail.answered", path, message=message, answer=said, by=by)
 
@@ -133,24 +139,11 @@ class JournalAsking:
         except AgenthostError:
             return False
 
-    async def asleep(self, timeout_s: float) -> dict[str, int] | None:
-        """Members of each pool that sleep, as far as they have a session; None if the journal does not say in time."""
+    async def asleep(self, patience_s: float) -> dict[str, int] | None:
+        """Members of each pool that sleep, as far as they have a session; None if that is not known yet."""
         if not self._trouble.is_over:
             return None
-        pools = {
-            path: list(node.children)
-            for path, node in self._state.nodes.items()
-            if isinstance(node, Supervisor) and node.is_pool
-        }
-        now = time.monotonic()
-        if now >= self._asleep_until and pools:
-            try:
-                self._asleep = await self.ask("asleep", {"pools": pools}, timeout_s)
-            except AgenthostError:
-                return None
-            took_s = time.monotonic() - now
-            self._asleep_until = now + took_s * ASLEEP_SHARE
-        return self._asleep
+        return await self._sleepers_counted.by_pool(patience_s)
 
     async def _answer_to(
         self, word: Callable[[int], words.FromHost], timeout_s: float, *, is_hasty: bool = False

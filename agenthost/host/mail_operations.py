@@ -49,8 +49,8 @@ class MailOperations:
             case ask.Asked(prefix=prefix, after=after, limit=limit):
                 args = {"prefix": prefix, "after": after, "limit": min(limit, LETTERS)}
                 return self._asking.ask("asked", args)
-            case ask.Answer(message=message, yes=yes, text=text):
-                return self._asking.answer(message, text, by, yes=yes)
+            case ask.Answer(message=message, yes=yes, text=text, nth=nth):
+                return self._asking.answer(message, text, by, yes=yes, nth=nth)
             case ask.Journal(what=what):
                 return self._asking.ask(what)
         return None
