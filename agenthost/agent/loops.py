@@ -85,7 +85,8 @@ class Brake:
             raise self.found
 
     def call(self, tool: str, arguments: Any, packed: bytes | None = None) -> None:
-        """Before it is made. ``packed`` are the arguments, where they are packed anyway."""
+        """Before it is made. ``packed`` are the arguments, where they are packed anyway. Python's own hash is enough
+        for nearly all: a digest is made of what is near its bound (``core.loops``)."""
         if self.found is not None:
             self._refuse(self.found)
         if not self._loops.same_call:
@@ -96,10 +97,15 @@ class Brake:
             except TypeError:
                 return  # another's to refuse
         if len(packed) > LONG_BYTES:
-            ends = b"%d %b%b" % (len(packed), packed[:_END_BYTES], packed[-_END_BYTES:])
-            count = self._repeats.long_call(_key(tool, ends), lambda: _key(tool, packed))
+            size, head, tail = len(packed), packed[:_END_BYTES], packed[-_END_BYTES:]
+            count = self._repeats.long_call(
+                hash((tool, size, head, tail)),
+                lambda: _key(tool, b"%d %b%b" % (size, head, tail)),
+                lambda: _key(tool, packed),
+            )
         else:
-            count = self._repeats.call(_key(tool, packed if type(arguments) in _FLAT else _sorted(arguments, packed)))
+            said = packed if type(arguments) in _FLAT else _sorted(arguments, packed)
+            count = self._repeats.quick_call(hash((tool, said)), lambda: _key(tool, said))
         if count:
             self._stop_call(tool, count)
 

@@ -12,6 +12,7 @@ from typing import Any
 from agenthost.cli.showing import clock
 from agenthost.cli.wording import date_words, state_words
 from agenthost.observe.printable import said, span
+from agenthost.observe.question import how_to_answer
 
 Facts = dict[str, Any]
 _NEARLY = 0.8
@@ -77,7 +78,24 @@ def _of_process(facts: Facts, node: Facts, above: Facts | None) -> Iterator[str]
         yield "KILL is repeated; it is not started again before its cell is empty. Look at its processes: agenthost ps."
     elif above is not None and node["kind"] == "worker" and state in ("starting", "ready"):
         yield from _if_it_ends(node, above)
+    elif node["kind"] == "supervisor" and state in ("starting", "ready"):
+        yield from _if_children_end(path, node)
+    yield from _of_turn(node)
     yield from _deadlines(node)
+
+
+def _of_turn(node: Facts) -> Iterator[str]:
+    """What its config does to a turn that takes long."""
+    turn = node.get("turn")
+    if not turn or node["interrupted"]:
+        return
+    if turn["timeout_s"] is not None:
+        left_s = max(0.0, turn["timeout_s"] - turn["busy_s"])
+        yield f"Its turn is interrupted in {span(left_s)}, when it will have taken {span(turn['timeout_s'])}."
+    if turn["progress_s"] is not None:
+        left_s = max(0.0, turn["progress_s"] - turn["still_s"])
+        so_long = f"it has not got on for {span(turn['still_s'])}, and {span(turn['progress_s'])} are allowed"
+        yield f"Its turn is interrupted in {span(left_s)} unless it gets on: {so_long}."
 
 
 def _deadlines(node: Facts) -> Iterator[str]:
@@ -106,6 +124,16 @@ def _if_it_ends(node: Facts, above: Facts) -> Iterator[str]:
     unless = " unless it ends well" if restart == "transient" else ""
     soon = "at once" if not node["attempt"] else "after a pause"
     yield f"Should it end, it is restarted {soon}{unless} ({restart}); {_borne(above)}."
+
+
+def _if_children_end(path: str, node: Facts) -> Iterator[str]:
+    if node["is_pool"]:
+        yield f"A member is made, or wakes, as soon as somebody wants something of it: agenthost call {path}/NAME."
+    window = node["window"]
+    left = window["intensity"] - window["used"] + 1
+    then = "the host ends with an error" if path == "/" else "it gives up"
+    so_far = f"{window['used']} of {window['intensity']} restarts in {window['period_s']:g} s are used"
+    yield f"Of what is below it, {so_far}: with {left} more {then}."
 
 
 def _borne(above: Facts | None) -> str:
@@ -151,11 +179,12 @@ def _of_message(facts: Facts, one: Facts) -> Iterator[str]:
     match one["status"]:
         case "backing_off":
             remedy = f": {last['remedy']}" if last else ""
-            yield f"{who}: {next_}{remedy}, in {span(max(0.0, one['due'] - now))}.{because}{why}"
+            soon = f"in {span(one['due'] - now)}" if one["due"] > now else "at once"
+            yield f"{who}: {next_}{remedy}, {soon}.{because}{why}"
         case "parked":
             until = f" until {date_words(one['due'])}" if one["due"] else ""
             yield f"{who} waits for a person{until}: {one['question']!r}.{because}"
-            yield f"Say: agenthost approve {one['message']}, deny {one['message']}, or answer {one['message']} TEXT."
+            yield f"Say: {how_to_answer(one['message'], one['nth'])}."
         case "leased":
             yield f"{who} is in hand: {next_}{_remedied(last)}.{because}"
         case "waiting" if last:

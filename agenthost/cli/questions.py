@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ import typer
 from agenthost.cli.asking import client, complete_path, known, normal
 from agenthost.cli.showing import Column, Format, dump, table
 from agenthost.errors import UnknownName, UsageError
+from agenthost.observe.question import question_name
 
 if TYPE_CHECKING:
     from agenthost.client.client import Client
@@ -19,7 +21,7 @@ Which = Annotated[
     str,
     typer.Argument(
         metavar="MESSAGE",
-        help="Its number, as asked shows it, or the path of the agent whose only question it is.",
+        help="Number of the question, as asked shows it, or the path of the agent whose only question it is.",
         autocompletion=complete_path,
     ),
 ]
@@ -42,7 +44,7 @@ def asked(
         columns = [Column("NUMBER"), Column("AGENT"), Column("SINCE", miss=2), Column("UNTIL", miss=3)]
         columns += [Column("QUESTION"), Column("BECAUSE", miss=1)]
         rows = [
-            (one["message"], one["receiver"], _at(one["since"]), _at(one["until"]), question, one["reason"])
+            (_name(one), one["receiver"], _at(one["since"]), _at(one["until"]), question, one["reason"])
             for one, question in zip(found, _each_once(found), strict=True)
         ]
         where = f" of {normal(path)} or below" if path else ""
@@ -53,10 +55,14 @@ def asked(
 
 def _each_once(found: list[dict[str, Any]]) -> Iterator[str]:
     """Whatever waits because of one budget asks one question."""
-    first: dict[str, int] = {}
+    first: dict[str, str] = {}
     for one in found:
-        number = first.setdefault(one["budget"], one["message"]) if one["budget"] else one["message"]
-        yield one["question"] if number == one["message"] else f"as {number}"
+        name = first.setdefault(one["budget"], _name(one)) if one["budget"] else _name(one)
+        yield one["question"] if name == _name(one) else f"as {name}"
+
+
+def _name(one: dict[str, Any]) -> str:
+    return question_name(one["message"], one["nth"])
 
 
 def approve(which: Which, text: Annotated[str, typer.Argument(metavar="[TEXT]", help="What to heed.")] = "") -> None:
@@ -76,20 +82,22 @@ def answer(which: Which, text: Text) -> None:
 
 def _say(which: str, text: str, *, yes: bool) -> None:
     with client() as host:
-        host.request("answer", {"message": _number(host, which), "yes": yes, "text": text})
+        message, nth = _question(host, which)
+        host.request("answer", {"message": message, "nth": nth, "yes": yes, "text": text})
 
 
-def _number(host: Client, which: str) -> int:
-    if which.isdecimal():
-        return int(which)
+def _question(host: Client, which: str) -> tuple[int, int]:
+    """Message, and which question of it."""
+    if named := re.fullmatch(r"([0-9]{1,18})(?:\.([0-9]{1,9}))?", which):
+        return int(named[1]), int(named[2] or 1)
     path = normal(which)
     found = [one for one in _questions(host, path) if one["receiver"] == path]
     if not found:
         raise UnknownName(f"cannot answer {path}: no message of it waits for a person", hint="see agenthost asked")
     if len(found) > 1:
-        numbers = ", ".join(str(one["message"]) for one in found)
+        numbers = ", ".join(_name(one) for one in found)
         raise UsageError(f"cannot choose among {len(found)} questions of {path}", hint=f"name one: {numbers}")
-    return int(found[0]["message"])
+    return found[0]["message"], found[0]["nth"]
 
 
 def _questions(host: Client, path: str) -> Iterator[dict[str, Any]]:

@@ -4,8 +4,10 @@ Counts go over the turn in hand and the ``across`` turns before it, so that an a
 turns is found too. Answers are counted in a row, for there is one in a turn. What was found is counted anew after that:
 who goes on in circles is found again, and who had reason to repeat himself lost one turn.
 
-What is the same is a digest that others make. The rule: what is kept of it (``kept``) survives a process, so a crash is
-no way out of a loop; what is far from its bound is not kept, so that most agents have nothing to keep.
+What is the same others say: by a digest, or where that would cost too much for each call by a number that holds in this
+process alone, and has its digest (its *name*) made when it is near its bound. The rule: what is kept of it (``kept``)
+survives a process, so a crash is no way out of a loop; what is far from its bound is not kept, so that most agents have
+nothing to keep, and nothing to make digests of.
 """
 
 from __future__ import annotations
@@ -48,20 +50,37 @@ class _Kept(msgspec.Struct, array_like=True):
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Kept).decode
 _CALL, _ERROR, _LONG = b"c", b"e", b"l"
+_Turn = dict[bytes | int, int]
 
 
 class Repeats:
     """Of one session. ``told``: the message and the attempt of the last turn that was counted."""
 
-    __slots__ = ("_answer", "_answers", "_before", "_has_begun", "_is_near", "_loops", "_turn", "_turns", "told")
+    __slots__ = (
+        "_answer",
+        "_answers",
+        "_before",
+        "_has_begun",
+        "_is_near",
+        "_left",
+        "_loops",
+        "_names",
+        "_turn",
+        "_turns",
+        "told",
+    )
 
     def __init__(self, loops: Loops) -> None:
         self._loops = loops
-        self._turn: dict[bytes, int] = {}
+        self._turn: _Turn = {}
         """Of the turn in hand."""
-        self._turns: list[dict[bytes, int]] = []
-        self._before: dict[bytes, int] = {}
+        self._turns: list[_Turn] = []
+        self._before: _Turn = {}
         """The sum of ``_turns``."""
+        self._names: dict[int, bytes] = {}
+        """Of the numbers that are, or were, near their bound."""
+        self._left: set[bytes] = set()
+        """Names of calls that an earlier process has left, whose numbers here are not known yet."""
         self._answer, self._answers = b"", 0
         self._is_near = self._has_begun = False
         self.told = (0, 0)
@@ -79,14 +98,25 @@ class Repeats:
         """How often it was made now, if that is a loop; else 0."""
         return self._count(_CALL + key, self._loops.same_call)
 
-    def long_call(self, outline: bytes, key: Callable[[], bytes]) -> int:
-        """As ``call``, of one that is long. ``outline``: what is cheap to know of it, and the same if it is the same.
-        Until half of the bound is reached that is enough, from there on ``key`` has to be the same as well."""
+    def quick_call(self, number: int, name: Callable[[], bytes]) -> int:
+        """As ``call``. ``number`` tells it from others in this process; ``name`` is its key."""
+        most = self._loops.same_call
+        if not most or (count := self._tally_named(number, _CALL, name, most)) < most:
+            return 0
+        self._forget(number)
+        return count
+
+    def long_call(self, number: int, outline: Callable[[], bytes], key: Callable[[], bytes]) -> int:
+        """As ``call``, of one that is long. ``number`` and ``outline``, its name: what is cheap to know of it, and the
+        same if it is the same. Until half of the bound is reached that is enough, from there on ``key`` has to be the
+        same as well."""
         most = self._loops.same_call
         cheap = (most - 1) // 2
-        if not most or self._tally(_LONG + outline, most) <= cheap or not self._count(_CALL + key(), most - cheap):
+        if not most or self._tally_named(number, _LONG, outline, most) <= cheap:
             return 0
-        self._forget(_LONG + outline)
+        if not self._count(_CALL + key(), most - cheap):
+            return 0
+        self._forget(number)
         return most
 
     def error(self, key: bytes) -> int:
@@ -106,7 +136,7 @@ class Repeats:
 
     def made_before(self, keys: Iterable[bytes]) -> None:
         """Calls of an attempt that was cut off before it could tell of them."""
-        turn: dict[bytes, int] = {}
+        turn: _Turn = {}
         for key in keys:
             if len(turn) < KEYS or _CALL + key in turn:
                 turn[_CALL + key] = turn.get(_CALL + key, 0) + 1
@@ -119,7 +149,25 @@ class Repeats:
         self._forget(key)
         return count
 
-    def _tally(self, key: bytes, most: int) -> int:
+    def _tally_named(self, number: int, sort: bytes, name: Callable[[], bytes], most: int) -> int:
+        if self._left and number not in self._names:
+            self._recognise(number, sort + name())
+        count = self._tally(number, most)
+        if count * NEAR >= most and number not in self._names:
+            self._names[number] = sort + name()
+        return count
+
+    def _recognise(self, number: int, name: bytes) -> None:
+        """What was left under ``name`` is what has this number here."""
+        if name not in self._left:
+            return
+        self._left.discard(name)
+        self._names[number] = name
+        for turn in (self._before, *self._turns):
+            if name in turn:
+                turn[number] = turn.get(number, 0) + turn.pop(name)
+
+    def _tally(self, key: bytes | int, most: int) -> int:
         turn = self._turn
         here = turn.get(key, 0) + 1
         if here == 1 and len(turn) >= KEYS:
@@ -130,13 +178,14 @@ class Repeats:
             self._is_near = True
         return count
 
-    def _forget(self, key: bytes) -> None:
+    def _forget(self, key: bytes | int) -> None:
         """It was found: it is counted anew."""
         for turn in (self._turn, self._before, *self._turns):
             turn.pop(key, None)
 
-    def _push(self, turn: dict[bytes, int]) -> None:
+    def _push(self, turn: _Turn) -> None:
         if not self._loops.across:
+            self._names.clear()
             return
         if len(turn) > KEYS_LATER:
             turn = dict(heapq.nlargest(KEYS_LATER, turn.items(), key=lambda item: item[1]))
@@ -150,8 +199,12 @@ class Repeats:
                     self._before[key] = left
                 else:
                     self._before.pop(key, None)
+                    if isinstance(key, bytes):
+                        self._left.discard(key)
             if not self._before:
                 self._turns.clear()
+        if len(self._names) > len(self._before):
+            self._names = {key: name for key, name in self._names.items() if key in self._before}
 
     # ---- what survives
 
@@ -165,13 +218,17 @@ class Repeats:
         total = dict(self._before)
         for key, count in self._turn.items():
             total[key] = total.get(key, 0) + count
-        most = {_CALL: loops.same_call, _LONG: loops.same_call, _ERROR: loops.same_error}
-        near = {key for key, count in total.items() if count * NEAR >= most[key[:1]] > 0} if turns else set[bytes]()
+        most = {_CALL: loops.same_call, _LONG: loops.same_call, _ERROR: loops.same_error, b"": 0}
+        near: dict[bytes | int, bytes] = {}
+        for key, count in total.items() if turns else ():
+            name = self._names.get(key, b"") if isinstance(key, int) else key
+            if count * NEAR >= most[name[:1]] > 0:
+                near[key] = name
         if not near:
             self._is_near = False
             if not has_answers:
                 return b""
-        kept = [{key: count for key, count in turn.items() if key in near} for turn in turns[-loops.across :]]
+        kept = [{near[key]: count for key, count in turn.items() if key in near} for turn in turns[-loops.across :]]
         while kept and not kept[0]:
             kept.pop(0)
         kept = [_most(turn) for turn in kept]
@@ -188,7 +245,8 @@ class Repeats:
         except (msgspec.DecodeError, ValueError):
             return
         for turn in found.turns:
-            self._push(turn)
+            self._push(dict[bytes | int, int](turn.items()))
+        self._left = {key for key in self._before if isinstance(key, bytes) and key[:1] in (_CALL, _LONG)}
         self._answer, self._answers, self.told = found.answer, found.answers, found.told
         self._is_near = bool(found.turns)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from agenthost.core.remedy.failure import Failure
 from agenthost.journal import remedies, words
 from agenthost.journal.answers import Answer, Rejected
@@ -68,7 +70,9 @@ class BudgetQuestions:
                 return  # it has gone meanwhile; whoever comes next asks
             why, mark = verdict.remedy.why, verdict.fingerprint
             rung = verdict.remedy.label
-            self._tell(words.Remedied(path, 0, 0, first.id, first.attempt, mark, rung, why, text, failed=False))
+            asks = words.Remedied(path, 0, 0, first.id, first.attempt, mark, rung, why, text, failed=False)
+            nth = remedies.questions(self._reader().history(first.id))
+            self._tell(msgspec.structs.replace(asks, question=nth))
 
         self._submit((verdict.op,), parked, now_ms)
 

@@ -69,7 +69,7 @@ def look(reader: Reader, what: str, args: dict[str, Any]) -> Any:
         found = reader.crash(int(args["number"]))
         if found is None:
             why = f"cannot show crash {args['number']}: there is no such record"
-            raise UnknownName(why, hint="agenthost crashes ls")
+            raise UnknownName(why, hint="see: agenthost crashes ls")
         spent = reader.spent(found.message) if found.message else Amounts()
         return {**shown(found), "spent": {name: used for name in FIELDS if (used := getattr(spent, name))}}
     since_ms, limit = round(float(args["since"]) * 1000), min(int(args["limit"]), PAGE)

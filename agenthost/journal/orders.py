@@ -20,7 +20,7 @@ from agenthost.journal.budget_sheets import budget_sheets, sheet_of
 from agenthost.journal.clerk import Clerk
 from agenthost.journal.crash_words import CrashWords
 from agenthost.journal.party import Party
-from agenthost.journal.remedies import answer_of, question_of
+from agenthost.journal.remedies import answer_of, lapsed_words, question_of
 from agenthost.journal.store import Store
 from agenthost.journal.values import Cron, Entry, Mail
 from agenthost.journal.writer import FOR_EVER_MS
@@ -204,6 +204,9 @@ class Orders:
             is_ = "there is none" if parked is None else f"it waits for nobody's answer, it is {parked.status}"
             raise UnknownName(f"cannot answer message {args['message']}: {is_}", hint="see agenthost asked")
         history = self._clerk.reader().history(parked.id)
+        if (lapsed := lapsed_words(parked, history, int(args.get("nth", 0)))) is not None:
+            why, hint = lapsed
+            raise UnknownName(why, hint=hint)
         op = answer_of(parked, yes=bool(args["yes"]), text=str(args["text"]), by=str(args["by"]), history=history)
         if isinstance(op, ops.Resume) and op.grant is not None:
             op = replace(op, grant=self._clerk.meters.wanted(op.grant))

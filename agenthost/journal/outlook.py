@@ -46,7 +46,8 @@ def _message(reader: Reader, one: Mail) -> dict[str, Any]:
         "last": next((_line(line) for line in reversed(history) if line.rung), None),
     }
     if one.status == "parked":
-        found["question"] = question_of(one, history)["question"]
+        asked = question_of(one, history)
+        found |= {"question": asked["question"], "nth": asked["nth"]}
     return found
 
 

@@ -213,11 +213,29 @@ def checkpoint_name(kept: Sequence[values.State], turns: int) -> str:
     return next(name for n in range(CHECKPOINTS) if (name := f"{_AFTER_TURN}{n}") not in ours)
 
 
+def questions(history: Sequence[values.Failure]) -> int:
+    """How many a message has asked; the last is open while it is parked."""
+    return sum(line.what == "parked" for line in history)
+
+
+def lapsed_words(parked: values.Mail, history: Sequence[values.Failure], nth: int) -> tuple[str, str] | None:
+    """Why the ``nth`` question cannot be answered any more, and what to do; None if it is the open one, or nth is 0."""
+    if nth in (0, now := questions(history)):
+        return None
+    name, open_ = f"{parked.id}.{nth}", f"{parked.id}.{now}" if now > 1 else str(parked.id)
+    if nth > now:
+        return f"cannot answer {name}: there is no such question", f"it asks {open_}; see agenthost asked"
+    question = question_of(parked, history)["question"]
+    name = name.removesuffix(".1")
+    return f"cannot answer {name}: that question is over; now it asks {question!r}", f"if that is meant, answer {open_}"
+
+
 def question_of(parked: values.Mail, history: Sequence[values.Failure]) -> dict[str, Any]:
     """What is asked, and why."""
     line = next((one for one in reversed(history) if one.what == "parked"), None)
     kept = _unpack(line.remedy) if line is not None and line.remedy else {}
     return {
+        "nth": questions(history),
         "message": parked.id,
         "receiver": parked.receiver,
         "sender": parked.sender,

@@ -184,6 +184,7 @@ class Settling:
             pause_ms,
             verdict.escalates,
             failed,
+            remedies.questions(self._reader().history(held.id)) if isinstance(op, ops.Park) else 0,
         )
         self._tell(said)
 

@@ -296,7 +296,8 @@ class Trouble(_Word, frozen=True):
 class Remedied(_Word, frozen=True):
     """What was decided after an attempt failed, for ``reason``: which ``rung``, and ``why`` that one. ``escalates``:
     incarnation (boot, n) of ``path`` is to be ended because of it. Not ``failed``: it is decided anew, for a remedy
-    could not be applied, or nobody has answered. ``boot`` 0: nothing was attempted: a budget is used up, and asks."""
+    could not be applied, or nobody has answered. ``boot`` 0: nothing was attempted: a budget is used up, and asks; or
+    nobody has answered. ``question``: a person is asked, and it is that question of this message, from 1."""
 
     path: str
     boot: int
@@ -310,6 +311,7 @@ class Remedied(_Word, frozen=True):
     pause_ms: int = 0
     escalates: bool = False
     failed: bool = True
+    question: int = 0
 
 
 class SetAside(_Word, frozen=True):

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from agenthost.observe.printable import printable, said, span
+from agenthost.observe.question import how_to_answer
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -57,6 +58,7 @@ _WARNINGS = frozenset(
         "agent.unwell",
         "supervisor.restarting",
         "host.stray",
+        "host.recovered",
         "host.limit_unheld",
         "router.lost",
         "journal.lost",
@@ -89,10 +91,11 @@ def _later(fields: dict[str, Any]) -> str:
     return f" in {span(fields['pause_s'])}" if fields.get("pause_s") else ""
 
 
-def _where_to_look(fields: dict[str, Any]) -> str:
-    """Where a person is asked, how."""
-    rung = str(fields.get("remedy", "")).removeprefix("budget: ")
-    return "; see: agenthost asked" if rung == "ask" or rung.startswith("ask ") else ""
+def _asking(fields: dict[str, Any]) -> str:
+    """Where a person is asked, what he is to say."""
+    if not (nth := fields.get("question")):
+        return ""
+    return f"; it waits for a person: {how_to_answer(int(fields.get('message', 0)), int(nth))}"
 
 
 def _restarting(fields: dict[str, Any]) -> str:
@@ -144,11 +147,9 @@ _SENTENCES: dict[str, Any] = {
     "journal.no_door": lambda fields: f"cannot be given a door to the journal: {fields.get('why', '')}",
     "mail.failed": lambda fields: (
         f"message {fields.get('message')} failed: {fields.get('reason', '')}; {fields.get('remedy')}"
-        f"{_later(fields)} ({fields.get('why', '')}){_where_to_look(fields)}"
+        f"{_later(fields)} ({fields.get('why', '')}){_asking(fields)}"
     ),
-    "mail.asks": lambda fields: (
-        f"message {fields.get('message')} waits for a person: {fields.get('reason', '')}{_where_to_look(fields)}"
-    ),
+    "mail.asks": lambda fields: f"message {fields.get('message')}: {fields.get('reason', '')}{_asking(fields)}",
     "mail.answered": lambda fields: f"message {fields.get('message')}: {fields.get('answer')}, by {fields.get('by')}",
     "mail.dead_letter": lambda fields: (
         f"message {fields.get('message')} of {fields.get('sender')} is a dead letter: {fields.get('reason', '')}"
@@ -166,6 +167,9 @@ _SENTENCES: dict[str, Any] = {
     "host.hurrying": lambda fields: f"in a hurry: {fields.get('why', '')}",
     "host.ended": lambda fields: f"nothing is left; exit status {fields.get('status', '')}",
     "host.failed": lambda fields: f"failed: {said(fields.get('reason'))}",
+    "host.recovered": lambda fields: (
+        f"boot {fields.get('before')} of this host was cut off: {fields.get('ended', '')}; everything is started again"
+    ),
     "host.stray": lambda fields: (
         f"stray of an earlier life{', ended' if fields.get('ended') else ''}: {fields.get('text', '')}"
     ),

@@ -123,8 +123,8 @@ class AgentHarness:
 
     @property
     def log(self) -> list[Entry]:
-        """Of its session: what ``ctx.emit`` and ``ctx.stream`` have told, in order. Values with ``type``, ``fields``
-        and ``broken``, which is True of a turn that failed."""
+        """Of its session: what ``ctx.emit`` and ``ctx.stream`` have told, and what ``say`` has said, in order. Values
+        with ``type``, ``fields`` and ``broken``, which is True of a turn that failed."""
         return self._member.shelf.log.entries
 
     @property
@@ -151,6 +151,18 @@ class AgentHarness:
 
     def send(self, body: Any = None, *, sender: str = "client:0") -> None:
         """One turn of durable mail, its first attempt."""
+        self._member.shelf.log.in_session = False
+        self._first(body, sender)
+
+    def say(self, body: Any = None, *, sender: str = "client:0") -> None:
+        """As ``send``, in its session: ``log`` has the message and what ``handle`` returns, and equal answers in a row
+        are counted."""
+        log = self._member.shelf.log
+        log.in_session = True
+        log.said(body, sender)
+        self._first(body, sender)
+
+    def _first(self, body: Any, sender: str) -> None:
         recovering = self._recovering
         if recovering is None:
             self._turn(body, sender, None, "send")
@@ -162,7 +174,7 @@ class AgentHarness:
         except BaseException as error:  # as in _attempt
             if (message := self._member.shelf.message) is not None:
                 recovering.begin(message)
-                recovering.failed(error, self._cost())
+                recovering.failed(error, self._cost(), self._member.scrutiny.brake)
             raise
 
     def again(self) -> None:
@@ -250,7 +262,7 @@ class AgentHarness:
             self._finish(lambda: self._member.turn_again(message, remedy))
         except BaseException as error:  # as a host: whatever ends it is a failure of the attempt
             if recovering is not None:
-                recovering.failed(error, self._cost())
+                recovering.failed(error, self._cost(), self._member.scrutiny.brake)
             raise
         self._tell_downs()
 

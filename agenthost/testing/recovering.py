@@ -15,6 +15,7 @@ import msgspec
 
 from agenthost.agent.agent import Message
 from agenthost.agent.blame import Inapplicable, failure_of
+from agenthost.agent.loops import Brake
 from agenthost.config.births import Usual
 from agenthost.config.plain import OwnCode, read_child
 from agenthost.core.birth import AgentBirth
@@ -84,8 +85,8 @@ class Recovering:
         """Of the attempt that begins now."""
         return remedies.for_attempt(self._history)
 
-    def failed(self, error: BaseException, spent: float = 0.0) -> None:
-        """``spent`` is what the message has cost so far."""
+    def failed(self, error: BaseException, spent: float = 0.0, brake: Brake | None = None) -> None:
+        """``spent`` is what the message has cost so far; ``brake`` counts turns that fail, as others of its agent."""
         held = self._held
         assert held is not None
         chance = random.randrange(2**31)
@@ -94,6 +95,9 @@ class Recovering:
         else:
             final = isinstance(error, Refuse | ProtocolError)
             failure = _failure(error)
+            if brake is not None:
+                failure, why = brake.failed_turn(failure, failure.text)
+                failure = msgspec.structs.replace(failure, text=why)
             history, now_ms = self._history, self._now_ms
             verdict = remedies.after_failure(
                 held, failure, history, self.terms, now_ms, chance, final=final, spent=spent

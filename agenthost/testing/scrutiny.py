@@ -42,6 +42,11 @@ class Scrutiny:
         """Raises what the turn fails of."""
         if self.brake is not None:
             self.brake.end_turn()
-        answer = reply if message.kind == "call" else answer_of(reply, log.telling)
+        is_call = message.kind == "call"
+        answer = reply if is_call else answer_of(reply, log.telling)
         if answer is not NONE:
+            if log.in_session and not is_call and self.brake is not None:
+                self.brake.answered(answer)
             await Health(agent, self._schema, self._judge, ask).examine(message, answer, context)
+        if log.in_session and not is_call:
+            log.reply = reply

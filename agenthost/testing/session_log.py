@@ -9,7 +9,7 @@ import msgspec
 
 from agenthost.agent.telling import Telling
 from agenthost.protocol import mail
-from agenthost.protocol.codec import unpack_body
+from agenthost.protocol.codec import pack_body, unpack_body
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -31,6 +31,9 @@ class SessionLog:
     def __init__(self) -> None:
         self.prefaces: list[Callable[[], bytes]] = []
         self.entries: list[Entry] = []
+        self.in_session = False
+        """The message in hand was said there."""
+        self.reply: Any = None
         self.telling = Telling(self)  # type: ignore[arg-type]  # as much of a Durable as it needs
 
     def open(self) -> SessionLog:
@@ -39,7 +42,13 @@ class SessionLog:
     def tell(self, frames: bytes) -> None:
         """Nobody looks on."""
 
+    def said(self, body: Any, sender: str) -> None:
+        self.entries.append(Entry("message", {"body": unpack_body(pack_body(body)), "sender": sender}))
+
     def end_turn(self, *, well: bool) -> None:
         for one in self.telling.entries():
             self.entries.append(Entry(one.type, unpack_body(one.body), one.broken or not well))
+        if self.reply is not None and well:
+            self.entries.append(Entry("reply", {"body": unpack_body(pack_body(self.reply))}))
+        self.reply = None
         self.telling.committed()

@@ -17,7 +17,7 @@ from agenthost.agent.loops import LONG_BYTES, LOOPED, PATIENT, POLITE, Brake
 from agenthost.core.loops import Loops
 from agenthost.core.remedy.failure import Failure
 from agenthost.core.remedy.fingerprint import fingerprint
-from agenthost.errors import Down, OutcomeUnknown, TurnLooped
+from agenthost.errors import Down, OutcomeUnknown, TurnFailed, TurnLooped
 from agenthost.protocol.codec import pack_body
 from agenthost.protocol.mail import Mail
 from agenthost.testing import AgentHarness, Killed
@@ -217,6 +217,42 @@ def test_without_configuration_a_thousand_are_too_many() -> None:
     with AgentHarness(Circling, answers={"/tool": lambda body: body}) as agent:
         assert looped(agent, [("/tool", 1)] * 1001).by == "same_call"
         assert len(agent.calls) == 999
+
+
+class Sorry(Agent):
+    def handle(self, message: Message, ctx: Context) -> Any:
+        if message.body == "fail":
+            raise TurnFailed(f"429: slow down (request {ctx.attempt.number})")
+        return {"text": "I am sorry, I cannot help you with that."}
+
+
+class AsyncSorry(Agent):
+    async def handle(self, message: Message, ctx: AsyncContext) -> Any:
+        return {"text": "I am sorry, I cannot help you with that."}
+
+
+@pytest.mark.parametrize("kind", [Sorry, AsyncSorry])
+def test_in_its_session_equal_answers_in_a_row_are_counted_and_elsewhere_not(kind: Any) -> None:
+    with AgentHarness(kind, config={"loops": {"same_answer": 3}}) as agent:
+        for number in range(5):
+            agent.call(number)
+            agent.send(number)
+        agent.say("may I?")
+        agent.say("and now?")
+        with pytest.raises(TurnLooped, match="3 times the same in a row"):
+            agent.say("please")
+    assert [one.type for one in agent.log] == ["message", "reply"] * 2 + ["message"]
+    assert agent.log[-2].fields == {"body": {"text": "I am sorry, I cannot help you with that."}}
+
+
+def test_turns_that_fail_of_the_same_become_a_loop_which_begins_at_the_bottom_of_the_ladder() -> None:
+    config = {"loops": {"same_error": 3}, "recovery": [{"retry": {"times": 4}}]}
+    with AgentHarness(Sorry, config=config) as agent:
+        assert agent.climb("fail") == "dead_letter"
+        taken = ["retry", "retry 2", "retry", "retry 3", "retry 4", "retry 2", "dead_letter"]
+        assert [one.rung for one in agent.remedies] == taken
+        assert agent.remedies[2].fingerprint.startswith("loop same_error")
+        assert agent.remedies[2].reason.startswith("3 turns have failed in the same way")
 
 
 # ---- what the desks do besides

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agenthost.core.loops import KEYS, KEYS_LATER, Loops, Repeats
+from agenthost.core.loops import KEYS, KEYS_LATER, NEAR, Loops, Repeats
 
 A, B = b"a", b"b"
 
@@ -40,10 +40,10 @@ def test_of_a_long_call_only_the_second_half_is_compared_in_full(most: int) -> N
         return lambda: asked.append(name) or name  # type: ignore[func-returns-value]
 
     repeats = Repeats(Loops(same_call=most))
-    found = [repeats.long_call(b"alike", key(A)) for _ in range(most)]
+    found = [repeats.long_call(7, lambda: b"alike", key(A)) for _ in range(most)]
     assert found == [0] * (most - 1) + [most]
     assert len(asked) == most - (most - 1) // 2
-    others = [repeats.long_call(b"alike", key(b"%d" % n)) for n in range(5 * most)]
+    others = [repeats.long_call(7, lambda: b"alike", key(b"%d" % n)) for n in range(5 * most)]
     assert others == [0] * 5 * most, "alike by the cheap look, and not the same"
 
 
@@ -51,10 +51,37 @@ def test_a_long_call_outlives_whoever_has_counted_it() -> None:
     loops = Loops(same_call=4)
     first, second = Repeats(loops), Repeats(loops)
     first.begin()
-    assert [first.long_call(A, lambda: B) for _ in range(3)] == [0, 0, 0]
+    assert [first.long_call(1, lambda: A, lambda: B) for _ in range(3)] == [0, 0, 0]
     second.resume(first.kept())
     second.begin()
-    assert second.long_call(A, lambda: B) == 4
+    assert second.long_call(2, lambda: A, lambda: B) == 4
+
+
+def test_a_digest_is_made_only_of_a_call_that_is_near_its_bound() -> None:
+    made: list[int] = []
+    repeats = Repeats(Loops(same_call=100))
+    for turn in range(30):
+        repeats.begin()
+        for number in range(50):
+            assert repeats.quick_call(turn * 50 + number, lambda: made.append(0) or A) == 0  # type: ignore[func-returns-value]
+    assert made == [] and repeats.kept() == b""
+    found = [repeats.quick_call(-1, lambda: made.append(1) or B) for _ in range(100)]  # type: ignore[func-returns-value]
+    assert found == [0] * 99 + [100]
+    assert made == [1]
+
+
+def test_names_are_forgotten_with_what_they_name() -> None:
+    repeats = Repeats(Loops(same_call=2, across=3))
+    for turn in range(50):
+        repeats.begin()
+        for number in range(200):
+            assert repeats.quick_call(turn * 200 + number, lambda: A) == 0
+    assert len(repeats._names) <= 200 + 3 * KEYS_LATER
+    alone = Repeats(Loops(same_call=2, across=0))
+    for number in range(50):
+        alone.begin()
+        alone.quick_call(number, lambda: A)
+    assert len(alone._names) == 1
 
 
 def test_turns_before_count_as_far_as_they_are_to() -> None:
@@ -162,13 +189,26 @@ def test_there_is_an_end_to_what_is_remembered() -> None:
     assert len(repeats.kept()) < 20 * KEYS_LATER
 
 
-@given(st.lists(st.lists(st.sampled_from([A, B]), max_size=6), max_size=12), st.integers(2, 6), st.integers(0, 3))
-def test_it_is_found_exactly_where_a_plain_count_says_so(turns: list[list[bytes]], most: int, across: int) -> None:
-    """Also if each turn has a process of its own."""
+@pytest.mark.parametrize("quick", [False, True])
+@given(
+    turns=st.lists(st.lists(st.sampled_from([A, B]), max_size=6), max_size=12),
+    most=st.integers(2, 25),
+    across=st.integers(0, 3),
+)
+def test_it_is_found_exactly_where_a_plain_count_says_so(
+    quick: bool, turns: list[list[bytes]], most: int, across: int
+) -> None:
+    """Also if each turn has a process of its own, in which the same calls have other numbers."""
     loops = Loops(same_call=most, across=across)
     repeats, kept = Repeats(loops), b""
     plain: list[list[bytes]] = []
-    for turn in turns:
+
+    def call(on: Repeats, key: bytes, process: int) -> int:
+        return on.quick_call(ord(key) * 1000 + process, lambda: key) if quick else on.call(key)
+
+    kept_exactly = most <= NEAR or not across
+    """Of a larger bound what is far from it is not kept."""
+    for process, turn in enumerate(turns, 1):
         fresh = Repeats(loops)
         fresh.resume(kept)
         repeats.begin()
@@ -178,7 +218,9 @@ def test_it_is_found_exactly_where_a_plain_count_says_so(turns: list[list[bytes]
             plain[-1].append(key)
             count = sum(one.count(key) for one in plain)
             expected = count if count == most else 0
-            assert (repeats.call(key), fresh.call(key)) == (expected, expected)
+            assert call(repeats, key, 0) == expected
+            if kept_exactly:
+                assert call(fresh, key, process) == expected
             if expected:
                 plain = [[other for other in one if other != key] for one in plain]
         kept = fresh.kept()

@@ -209,13 +209,25 @@ def test_after_a_question_that_nobody_answers_another_may_be_asked(store: Any, t
     office = Office(MemoryStore() if store else SqliteStore(tmp_path / "journal"))
     party = office.own("/a", 1, terms(*rungs))
     office.send("/a", packed("x"))
-    fail(office, party, take(office, party))
+    assert fail(office, party, take(office, party)).question == 1
+    (first,) = asked(office)
+    assert first["nth"] == 1
+    office.told.clear()
     office.pass_time(60_000)
     (question,) = asked(office)
     assert (question["question"], question["reason"]) == ("really?", "no JSON; nobody has answered in time")
+    assert (question["nth"], [one.question for one in office.told if isinstance(one, words.Remedied)]) == (2, [2])
+    message = question["message"]
+    late = ask_of(office, "answer", message=message, text="", by="uid 1", yes=True, nth=1)
+    assert late.code == "unknown_name"
+    assert late.why == f"cannot answer {message}: that question is over; now it asks 'really?'"
+    assert late.hint == f"if that is meant, answer {message}.2"
+    assert ask_of(office, "answer", message=message, text="", by="uid 1", yes=True, nth=3).code == "unknown_name"
+    assert len(asked(office)) == 1, "what was meant for one question answers no other"
     office.told.clear()
     office.pass_time(60_000)
     assert asked(office) == []
+    assert ask_of(office, "answer", message=message, text="", by="uid 1", yes=True, nth=2).code == "unknown_name"
     (set_aside,) = [one for one in office.told if isinstance(one, words.SetAside)]
     assert set_aside.why == "no JSON; nobody has answered in time"
     office.store.close()
