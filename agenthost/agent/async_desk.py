@@ -22,7 +22,7 @@ from agenthost.agent.async_striking import AsyncStriker
 from agenthost.agent.durable import Durable
 from agenthost.agent.loop import settled
 from agenthost.agent.loops import after_loop
-from agenthost.agent.sentry import Sentry, say
+from agenthost.agent.sentry import NO_MAIL, Sentry, say
 from agenthost.agent.wires import Wires
 from agenthost.errors import BudgetExhausted, ProtocolError
 from agenthost.protocol import birth
@@ -94,7 +94,7 @@ class AsyncDesk(AsyncFrontDesk):
                     return await self._stop()
                 await self._rest()
 
-    def _begin_turn(self, deadline: float | None) -> AsyncContext:
+    def _begin_turn(self, deadline: float | None, of: tuple[int, int] = NO_MAIL) -> AsyncContext:
         """As in the plain desk."""
         if not self._sentry.is_awake:
             self._listener.drop_birth_socket()
@@ -105,7 +105,7 @@ class AsyncDesk(AsyncFrontDesk):
             self._brake.begin()
             context.brake = self._brake
         self._striker.exposed = self._context = self._gathering = context
-        self._sentry.begin(context)
+        self._sentry.begin(context, of)
         if self._durable.spending is not None:
             self._durable.spending.begin(self._sentry.turn)
         return context
@@ -149,7 +149,7 @@ class AsyncDesk(AsyncFrontDesk):
         one, durable.mail = durable.mail, None
         assert one is not None
         durable.in_hand = one
-        context = self._begin_turn(None)
+        context = self._begin_turn(None, (one.message, one.attempt))
         try:
             context.attempt = await recalling().attempt_of(durable, self._until, one)
             message = committing().open_mail(one)

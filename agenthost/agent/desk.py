@@ -22,7 +22,7 @@ from agenthost.agent.front_desk import FrontDesk
 from agenthost.agent.journal_source import JournalSource
 from agenthost.agent.listening import ALL, Listener
 from agenthost.agent.loops import after_loop
-from agenthost.agent.sentry import Sentry, say
+from agenthost.agent.sentry import NO_MAIL, Sentry, say
 from agenthost.agent.striking import Striker
 from agenthost.agent.wires import Wires
 from agenthost.errors import BudgetExhausted, ProtocolError
@@ -109,7 +109,7 @@ class SyncDesk(FrontDesk):
             else:
                 self._listen(wires.drowsiness.look(time.monotonic()))
 
-    def _begin_turn(self, deadline: float | None) -> Context:
+    def _begin_turn(self, deadline: float | None, of: tuple[int, int] = NO_MAIL) -> Context:
         """The sentry reads the birth socket from the first turn on."""
         if not self._sentry.is_awake:
             self._listener.drop_birth_socket()
@@ -119,7 +119,7 @@ class SyncDesk(FrontDesk):
         if self._brake is not None:
             self._brake.begin()
             context.brake = self._brake
-        self._sentry.begin(context)
+        self._sentry.begin(context, of)
         if self._durable.spending is not None:
             self._durable.spending.begin(self._sentry.turn)
         return context
@@ -163,7 +163,7 @@ class SyncDesk(FrontDesk):
         one, durable.mail = durable.mail, None
         assert one is not None
         durable.in_hand = one
-        context = self._begin_turn(None)
+        context = self._begin_turn(None, (one.message, one.attempt))
         try:
             context.attempt = finish(recalling().attempt_of(durable, self._until, one))
             message = committing().open_mail(one)

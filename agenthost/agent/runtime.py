@@ -19,16 +19,17 @@ from agenthost.agent.agent import IGNORE, Agent, create
 from agenthost.agent.context import Context
 from agenthost.agent.desk import SyncDesk
 from agenthost.agent.durable import Durable
-from agenthost.agent.turn import CRASHED, one_line, tell_crashes
+from agenthost.agent.turn import CRASHED, one_line, tell_crashes, words_of
 from agenthost.agent.wires import Wires
 from agenthost.errors import StartFailed, UsageError
 from agenthost.launch import modules
-from agenthost.protocol.birth import Certificate, Crashed
+from agenthost.protocol.birth import CallFailed, Certificate, Crashed
 
 if TYPE_CHECKING:
     from agenthost.agent.desks import Tell
     from agenthost.agent.loops import Brake
 
+_WHY_CHARS = 4096
 _ENDING_S = 3.0
 """What threads, tasks and exit functions of the author's get after a crash."""
 
@@ -40,7 +41,7 @@ def run(certificate: Certificate, birth_socket: socket.socket) -> int:
     after it in any case: threads and tasks of the author's must not keep an agent that has crashed.
     """
     wires = Wires(certificate)
-    tell_crashes(lambda error, trace: wires.say_birth(_crashed(error, trace)))
+    tell_crashes(lambda error, trace: wires.say_birth(_crashed(error, trace) if trace else _call_failed(error)))
     try:
         kind = loading.load_code(certificate) if certificate.code else loading.load(certificate.agent)
         durable = Durable(certificate.inc, birth_socket)
@@ -118,6 +119,14 @@ def _crashed(error: BaseException, trace: str) -> Crashed:
 
     failure = failure_of(error)
     return Crashed(trace=trace, type=failure.type, place=failure.place)
+
+
+def _call_failed(error: BaseException) -> CallFailed:
+    from agenthost.agent.blame import failure_of
+
+    failure = failure_of(error)
+    why = words_of(error)[:_WHY_CHARS]
+    return CallFailed(kind=failure.kind, type=failure.type, place=failure.place, tool=failure.tool, why=why)
 
 
 def _give_up(wires: Wires, error: BaseException) -> int:

@@ -31,6 +31,7 @@ from agenthost.protocol.codec import encode, read_to_process
 
 HOST_GONE = 69
 """Exit status of an agent whose host has gone (EX_UNAVAILABLE)."""
+NO_MAIL = 0, 0
 _PACKET_BYTES = 64 * 1024
 _FLAGS = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 
@@ -62,6 +63,7 @@ class Sentry:
         self._hand: Interruptible | None = None
         """The context of the turn in hand, or of the last one."""
         self._turn = 0
+        self._of: tuple[int, int] = NO_MAIL
         self._told = 0
         """The turn of which a beat was sent, 0 if none."""
         self._armed = False
@@ -92,7 +94,9 @@ class Sentry:
 
     # ---- the turn
 
-    def begin(self, context: Interruptible) -> None:
+    def begin(self, context: Interruptible, of: tuple[int, int] = NO_MAIL) -> None:
+        """``of``: message and attempt of durable mail."""
+        self._of = of
         self._turn += 1
         self._hand = context
         self._since = time.monotonic()
@@ -251,12 +255,13 @@ class Sentry:
         return next((one for one in tuple(self._open) if not one.has_struck), None)
 
     def _on_timer(self) -> None:
-        since, turn = self._since, self._turn
+        since, turn, of = self._since, self._turn, self._of
         if since:
             busy_s = time.monotonic() - since
             if busy_s >= self._beat_s:
                 self._told = turn
-                say(self._socket, birth.Beat(turn=turn, busy_s=busy_s, steps=steps.count))
+                about = {"message": of[0], "attempt": of[1]}
+                say(self._socket, birth.Beat(turn=turn, busy_s=busy_s, steps=steps.count, **about))
                 if self._turn != turn or not self._since:
                     # the turn ended between the look and the beat; its end may have missed that it was told
                     self._told = 0

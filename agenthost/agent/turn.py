@@ -8,7 +8,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from agenthost.agent.agent import Message
-from agenthost.errors import AgenthostError, BudgetExhausted, HandlerFailed, Interrupted, TurnInterrupted
+from agenthost.errors import (
+    AgenthostError,
+    AnswerRejected,
+    BudgetExhausted,
+    HandlerFailed,
+    Interrupted,
+    TurnInterrupted,
+    TurnLooped,
+)
 from agenthost.protocol.codec import pack_body, unpack_body
 from agenthost.transport.callee import Callee, Turn
 from agenthost.transport.data import check_size
@@ -29,7 +37,8 @@ _tell: Callable[[BaseException, str], None] = _nobody
 
 
 def tell_crashes(tell: Callable[[BaseException, str], None]) -> None:
-    """``tell`` is called with what this process ends of, and its traceback, or the end of that."""
+    """``tell`` is called with what this process ends of, and its traceback, or the end of that; and with what was wrong
+    with the turn of a call, whose process goes on, and ""."""
     global _tell
     _tell = tell
 
@@ -57,6 +66,8 @@ def fail(callee: Callee, turn: Turn, error: BaseException) -> int | None:
         return None
     if isinstance(error, AgenthostError):
         callee.fail(turn, error.code, words_of(error), getattr(error, "trace", ""))
+        if isinstance(error, AnswerRejected | TurnLooped):
+            _tell(error, "")
         return None
     trace = trace_of(error)
     callee.fail(turn, HandlerFailed.code, one_line(error), trace)

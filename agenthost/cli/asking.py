@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agenthost.errors import AgenthostError, UnknownName, UsageError
+from agenthost.observe.printable import printable
 
 if TYPE_CHECKING:
     from agenthost.client.client import Client
@@ -39,7 +41,21 @@ def client() -> Client:
     endpoint = find_endpoint(WHERE.socket, WHERE.host)
     from agenthost.client.client import Client  # ZeroMQ is loaded when there is somebody to talk to
 
-    return Client(endpoint)
+    asked = Client(endpoint)
+    asked.on_delay = _Told()
+    return asked
+
+
+class _Told:
+    """Once, on stderr: what it is that takes so long."""
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    def __call__(self, why: str) -> None:
+        if not self._is_told:
+            self._is_told = True
+            print(f"agenthost: still waiting; {printable(why)}", file=sys.stderr, flush=True)
 
 
 def normal(path: str) -> str:
@@ -127,7 +143,7 @@ def complete_path(ctx: typer.Context, incomplete: str) -> list[str]:
     WHERE.socket, WHERE.host = where.get("socket"), where.get("host")
     try:
         with client() as asked:
-            asked.patience_s = 1.0
+            asked.patience_s, asked.on_delay = 1.0, lambda why: None
             tree: list[dict[str, Any]] = asked.request("status", timeout=1.0)["tree"]
     except AgenthostError:
         return []

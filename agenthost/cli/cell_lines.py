@@ -8,7 +8,9 @@ from agenthost.cli.showing import size
 
 
 def process_lines(seen: dict[str, Any]) -> list[str]:
-    """``seen`` has ``processes``, parents before children, and ``processes_in_all``."""
+    """``seen`` has ``processes``, parents before children, and ``processes_in_all``; or why it has not."""
+    if why := seen.get("processes_means"):
+        return [why]
     listed = seen.get("processes", [])
     depth_of: dict[int, int] = {}
     lines = []

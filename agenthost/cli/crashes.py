@@ -10,9 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from agenthost.cli.asking import client, complete_path, known, normal, seconds
+from agenthost.cli.asking import client, complete_path, is_known, known, normal, seconds, unknown
 from agenthost.cli.cell_lines import process_lines
+from agenthost.cli.databases import instead_of_host
 from agenthost.cli.showing import Column, Format, Plain, clock, dump, table
+from agenthost.errors import NoHost
 from agenthost.observe.printable import printable, span
 
 Look = Callable[[str, dict[str, Any]], Any]
@@ -40,8 +42,7 @@ def ls(
     with _looking(file) as look:
         found = list(_some(look, normal(path) if path and path != "/" else "", younger, lines))
     if path and not found and file is None:
-        with client() as asked:
-            known(asked, path)
+        _check_known(path)
     if output in (Format.table, Format.wide):
         columns = [Column("NUMBER"), Column("AT", miss=3), Column("AGENT"), Column("MESSAGE", miss=2)]
         columns += [Column("ATTEMPT", miss=4), Column("ENDED", miss=5), Column("REMEDY", miss=1), Column("REASON")]
@@ -75,16 +76,39 @@ def show(
 
 @contextlib.contextmanager
 def _looking(file: Path | None) -> Iterator[Look]:
-    """By the host, or in a database that no host needs to have open."""
-    if file is None:
-        with client() as asked:
-            yield asked.request
-    else:
-        from agenthost.journal.crashes import look
-        from agenthost.journal.sqlite.reading import SqliteReader
+    """By the host; or in a database that no host needs to have open, where one is named or no host answers."""
+    with contextlib.ExitStack() as open_ones:
 
-        with SqliteReader(file) as reader:
-            yield lambda what, args: look(reader, what, args)
+        def offline(error: NoHost) -> Look:
+            from agenthost.journal.crashes import look
+
+            reader = open_ones.enter_context(instead_of_host(error, file))
+            return lambda what, args: look(reader, what, args)
+
+        if file is not None:
+            yield offline(NoHost("a file is named"))
+            return
+        try:
+            asked = open_ones.enter_context(client())
+            asked.request("ping")
+        except NoHost as error:
+            yield offline(error)
+        else:
+            yield asked.request
+
+
+def _check_known(path: str) -> None:
+    """``UnknownName`` if nobody has ever heard of it."""
+    try:
+        with client() as asked:
+            known(asked, path)
+    except NoHost as error:
+        from agenthost.cli.remembered import facts_of
+
+        with instead_of_host(error, is_told=True) as reader:
+            facts = facts_of(reader, normal(path))
+        if not is_known(facts):
+            raise unknown(facts) from None
 
 
 def _some(look: Look, path: str, since: float, wanted: int) -> Iterator[dict[str, Any]]:

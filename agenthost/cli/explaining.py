@@ -14,8 +14,10 @@ import typer
 
 from agenthost.cli.asking import client, complete_path, is_known, normal, unknown
 from agenthost.cli.coming import Facts, what_comes
+from agenthost.cli.databases import instead_of_host
 from agenthost.cli.showing import Plain, clock, dump
 from agenthost.cli.wording import date_words, state_words
+from agenthost.errors import NoHost
 from agenthost.observe.printable import printable, said, span
 
 
@@ -24,8 +26,7 @@ def explain(
     output: Annotated[Plain, typer.Option("-o", "--output", help="Format.")] = Plain.text,
 ) -> None:
     """What happened to an agent lately, and what will happen next."""
-    with client() as asked:
-        facts = asked.request("explain", {"path": normal(path)})
+    facts = _facts(normal(path))
     if "*" in path or "?" in path or not is_known(facts):
         raise unknown(facts)
     if output is not Plain.text:
@@ -34,12 +35,28 @@ def explain(
     print("\n".join(map(printable, whole(facts))))
 
 
+def _facts(path: str) -> Facts:
+    try:
+        with client() as asked:
+            found: Facts = asked.request("explain", {"path": path})
+            return found
+    except NoHost as error:
+        from agenthost.cli.remembered import facts_of
+
+        with instead_of_host(error) as reader:
+            return facts_of(reader, path)
+
+
 def whole(facts: Facts) -> Iterator[str]:
     yield from what_it_is(facts)
     lately = list(what_happened(facts))
     yield from ["", "Lately:", *lately] if lately else ["", "Nothing is known to have happened to it lately."]
     if coming := list(what_comes(facts)):
-        yield from ["", "Next:", *(f"  {line}" for line in coming)]
+        yield from [
+            "",
+            "Once its host runs again:" if facts.get("offline") else "Next:",
+            *(f"  {line}" for line in coming),
+        ]
 
 
 # ---- what it is
@@ -47,22 +64,56 @@ def whole(facts: Facts) -> Iterator[str]:
 
 def what_it_is(facts: Facts) -> Iterator[str]:
     path, node = facts["path"], facts["node"]
-    if node is None:
+    if facts.get("offline"):
+        yield from _what_was(facts)
+    elif node is None:
         yield from _what_is_not_there(facts)
     elif node["kind"] == "supervisor":
-        many = f"{node['children']} children" if node["children"] != 1 else "1 child"
-        yield f"{path} is a supervisor ({node['strategy']}) of {many}; it is {_state(node)}{_for(facts, node)}."
+        if node["is_pool"]:
+            asleep = "" if node["asleep"] is None else f", {node['asleep']} asleep"
+            members = "1 member" if node["children"] == 1 else f"{node['children']} members"
+            kind = f"a pool: {members} there{asleep}"
+        else:
+            many = f"{node['children']} children" if node["children"] != 1 else "1 child"
+            kind = f"a supervisor ({node['strategy']}) of {many}"
+        yield f"{path} is {kind}; it is {_state(node)}{_for(facts, node)}."
         for child, state in node["unwell"]:
             yield f"{child} is {state_words(state)}."
     else:
         kind = "a program" if node["program"] else "an agent"
         yield f"{path} is {kind}; it is {_state(node)}{_for(facts, node)}{_incarnation(node)}."
-        if node["busy_s"] is not None:
-            yield f"Its turn in hand has taken {span(node['busy_s'])} so far."
-    if node is not None and node["reason"]:
+        if turn := node["turn"]:
+            of = f", attempt {turn['attempt']} at message {turn['message']}," if turn["message"] else ""
+            yield f"Its turn in hand{of} has taken {span(turn['busy_s'])} so far."
+    if facts["host"]:
+        yield from _host(facts, facts["host"])
+    if node is not None and node["reason"] and node["state"] != "asleep":
         yield f"It last ended: {said(node['reason'])}."
     if facts["mail"] is None:
         yield f"What the journal knows of it is left out: {facts['journal'] or 'it does not answer'}."
+
+
+def _what_was(facts: Facts) -> Iterator[str]:
+    """No host runs."""
+    path, mail = facts["path"], facts["mail"]
+    last = f", the last life of which was boot {facts['offline']['boots'][0]}" if facts["offline"]["boots"] else ""
+    if path == "/":
+        yield f"The host does not run{last}. What its journal has of failures is below."
+        return
+    yield f"{path} does not run, for its host does not{last}. Whether there is such a path only a host can say."
+    if mail["removed"]:
+        yield f"Its session was removed at {date_words(mail['removed'])}."
+    elif mail["session"]:
+        yield "It has a session: what it was told and has answered, and its state."
+
+
+def _host(facts: Facts, host: Facts) -> Iterator[str]:
+    yield f"This is boot {host['boot']} of the host {host['name']}, for {span(facts['now'] - host['since'])} now."
+    if before := host["before"]:
+        at = f" at {date_words(before['at'])}" if before["at"] else ""
+        yield f"Boot {before['boot']} was cut off{at}: {before['ended']}. All that it had started ended with it."
+        yield "The tree was started again; mail, sessions, budgets and persisting children are as the journal has them."
+        yield f"What was decided before: agenthost replay --boot {before['boot']}."
 
 
 def _what_is_not_there(facts: Facts) -> Iterator[str]:
@@ -77,7 +128,7 @@ def _what_is_not_there(facts: Facts) -> Iterator[str]:
         yield f"There is no {path} any more."
     else:
         yield f"There is no {path}, and nothing is known of one."
-    if facts["near"]:
+    if facts["near"] and not facts["can_be_woken"]:
         yield f"Did you mean {facts['near']}?"
 
 
@@ -102,7 +153,8 @@ def what_happened(facts: Facts) -> Iterator[str]:
     earliest = records[0]["at"] if records else facts["now"]
     for one in reversed(facts["crashes"] or []):
         if one["at"] < earliest - 1:
-            yield f"  {clock(one['at'])}  {_crash(one)}"
+            where = "" if one["path"] == path else f"{one['path']}: "
+            yield f"  {clock(one['at'])}  {where}{_crash(one)}"
     for one in records:
         where = "" if one["path"] == path else f"{one['path']}: "
         yield f"  {clock(one['at'])}  {where}{one['text']}{_of_what(facts, one)}"

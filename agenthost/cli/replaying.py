@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agenthost.cli.asking import WHERE, client, complete_path, normal
+from agenthost.cli.asking import complete_path, normal
+from agenthost.cli.databases import database
 from agenthost.cli.showing import Lines, tinted
-from agenthost.errors import NoHost, UnknownName, UsageError
+from agenthost.errors import UnknownName, UsageError
 from agenthost.observe.printable import printable, span
 
 if TYPE_CHECKING:
@@ -60,31 +61,12 @@ def replay(
         raise UsageError(f"cannot show events {first} to {last}: the last comes before the first")
     from agenthost.journal.sqlite.reading import SqliteReader
 
-    with SqliteReader(file or _database()) as reader:
+    with SqliteReader(file or database()) as reader:
         shown = _Shown(normal(path) if path else "", first, last, is_json=output is Lines.json)
         number = _boot(reader, boot)
         is_whole = _replay(reader, number, shown)
     if not is_whole:
         raise typer.Exit(DIFFERS)
-
-
-def _database() -> Path:
-    """Of the running host, or of the one that is named, or the only one there is."""
-    from agenthost.transport.places import Places, hosts_with_state
-
-    try:
-        with client() as asked:
-            return Path(asked.request("status", {"paths": ["/"]})["host"]["database"])
-    except NoHost:
-        if WHERE.socket:
-            raise
-        if WHERE.host:
-            return Places(WHERE.host).journal
-        names = hosts_with_state()
-        if len(names) == 1:
-            return Places(names[0]).journal
-        known = f"name one with --host: {', '.join(names)}" if names else "name its file"
-        raise UsageError("cannot tell which journal is meant: no host runs", hint=known) from None
 
 
 def _boot(reader: Reader, wanted: int | None) -> int:
@@ -107,7 +89,7 @@ def _replay(reader: Reader, boot: int, shown: _Shown) -> bool:
     from agenthost.journal.values import Gap, Snapshot
 
     again: Replay | None = None
-    for one in _all(reader, boot):
+    for one in _with_holes(_all(reader, boot)):
         if isinstance(one, Gap):
             shown.gap(one)
             if again is not None:
@@ -122,7 +104,7 @@ def _replay(reader: Reader, boot: int, shown: _Shown) -> bool:
             event = read_event(one.event)
             shown.move(one, event, again.take(event, one.now_s, one.chance, one.effects))
     assert again is not None  # a boot has something
-    shown.end(again)
+    shown.end(again, is_last=boot == reader.boots()[-1])
     if shown.names_nothing and not again.has_gap:
         near = difflib.get_close_matches(shown.path, sorted(shown.paths | again.state.nodes.keys()), n=1)
         hint = f"did you mean {near[0]}?" if near else f"without --path: every event of boot {boot}"
@@ -138,6 +120,21 @@ def _all(reader: Reader, boot: int) -> Iterator[Noted | Snapshot | Gap]:
         yield from page
         end = page[-1]
         after = end.last if isinstance(end, Gap) else end.number
+
+
+def _with_holes(found: Iterator[Noted | Snapshot | Gap]) -> Iterator[Noted | Snapshot | Gap]:
+    """A number that is left out is a gap, though the journal does not say so."""
+    from agenthost.journal.values import Gap, Noted
+
+    last = 0
+    for one in found:
+        if isinstance(one, Noted):
+            if one.number > last + 1:
+                yield Gap(one.boot, last + 1, one.number - 1, "the journal does not have them, and does not say why")
+            last = one.number
+        elif isinstance(one, Gap):
+            last = one.last
+        yield one
 
 
 # ---- how it is shown
@@ -173,7 +170,8 @@ class _Shown:
             print(f"boot {one.boot}, begun at {at}")
 
     def gap(self, gap: Gap) -> None:
-        text = f"events {gap.first} to {gap.last} are missing: {gap.why}; nothing is certain from here on"
+        which = f"event {gap.first} is" if gap.first == gap.last else f"events {gap.first} to {gap.last} are"
+        text = f"{which} missing: {gap.why}; nothing is certain from here on"
         if self.is_json:
             self._json({"gap": [gap.first, gap.last], "why": gap.why})
         else:
@@ -183,7 +181,7 @@ class _Shown:
         self.events += 1
         self.unproven += moved.unproven
         in_range, is_about = self.first <= one.number <= (self.last or one.number), self._is_about(event, moved)
-        if not moved.differs and not (in_range and is_about):
+        if not (in_range and is_about) and (not moved.differs or moved.uncertain):
             return
         self.shown += 1
         if self.is_json:
@@ -196,21 +194,31 @@ class _Shown:
         if not moved.decided and not moved.differs:
             print("     nothing is to be done")
         for text in moved.differs:
-            self._loud(f"     DIFFERS: {text}" + ("; a gap was before it" if moved.uncertain else ""))
+            if moved.uncertain:
+                print(f"     not as recorded, for a gap was before it: {text}")
+            else:
+                self._loud(f"     DIFFERS: {text}")
 
-    def end(self, again: Replay) -> None:
+    def end(self, again: Replay, *, is_last: bool) -> None:
         if self.is_json:
-            self._json({"events": self.events, "differing": again.differing, "gap": again.has_gap})
+            whole = {"events": self.events, "differing": again.differing, "unsure": again.unsure}
+            self._json({**whole, "gap": again.has_gap, "has_ended": again.has_ended})
             return
         print()
         told = f"{self.events} events, {self.shown} of them shown"
         if again.differing:
             self._loud(f"{told}: {again.differing} did not come out as they were recorded")
         elif again.has_gap:
-            self._loud(f"{told}: what is there came out as it was recorded, but events are missing")
+            after = f", after which {again.unsure} came out otherwise than they were recorded" if again.unsure else ""
+            self._loud(f"{told}: events are missing{after}; what was before the gap came out as it was recorded")
         else:
             proof = f", {self.unproven} of them without a record to compare with" if self.unproven else ""
             print(f"{told}: all came out as they were recorded{proof}")
+        if not again.has_ended and not again.has_gap:
+            what = (
+                "it goes on, or was cut off" if is_last else "it was cut off, and what was decided last may be missing"
+            )
+            print(f"this life of the host has no end here: {what}")
 
     def _is_about(self, event: on.Event, moved: Moved) -> bool:
         if not self.path or self.path == "/":

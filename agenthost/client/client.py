@@ -64,6 +64,9 @@ class Client:
         self._answers: dict[int, deque[control.Response | control.Refused]] = {}
         self._heard_at = 0.0
         self._pinged_at, self._ping = 0.0, 0
+        self.on_delay: Callable[[str], None] = lambda why: None
+        """Told, when an answer takes long and the host knows why, what is waited for."""
+        self._delayed_by = ""
 
     def __enter__(self) -> Self:
         return self
@@ -258,11 +261,13 @@ class Client:
 
     def _wait(self, is_there: Callable[[], bool], deadline: float | None, what: str, call: Call | None = None) -> None:
         began = time.monotonic()
+        self._delayed_by = ""
         self._heard_at = max(self._heard_at, began)  # its silence counts from the question on
         while not is_there():
             now = time.monotonic()
             if deadline is not None and now >= deadline:
-                raise TimedOut(f"cannot get an answer from {what}: nothing came in {deadline - began:.4g} s")
+                why = f"; {self._delayed_by}" if self._delayed_by else ""
+                raise TimedOut(f"cannot get an answer from {what}: nothing came in {deadline - began:.4g} s{why}")
             if now - self._heard_at >= self.patience_s:
                 raise NoHost(
                     f"cannot reach the host at {self.endpoint}: it has not answered for {self.patience_s:g} s",
@@ -277,10 +282,14 @@ class Client:
         share_s = min(self.patience_s / 4, PING_S)
         if now - self._heard_at >= share_s and now - self._pinged_at >= share_s:
             self._pinged_at, self._ping = now, self._caller.new_id()
-            self._control.try_send(encode(control.Request(id=self._ping, op=PING)))
+            self._control.try_send(encode(control.Request(id=self._ping, op=PING, args={"journal": True})))
 
-    def _pong(self, boot: int) -> None:
-        """Whom an earlier life of the host had started has ended with it, and nobody could tell."""
+    def _pong(self, boot: int, journal: str) -> None:
+        """Whom an earlier life of the host had started has ended with it, and nobody could tell. ``journal``: why that
+        does not answer."""
+        self._delayed_by = f"the host says of its journal: {journal}" if journal else ""
+        if journal:
+            self.on_delay(self._delayed_by)
         for link in self._caller.of_other_boots(boot):
             self._links.down(link.path, link.inc, "its host has ended, and was started again", self._heard_at)
 
@@ -314,8 +323,8 @@ class Client:
                     self._answers[message.id].append(message)
                 elif isinstance(message, control.Refused):
                     self._caller.refused(message)
-                elif message.id == self._ping and isinstance(message.result, int):
-                    self._pong(message.result)
+                elif message.id == self._ping and isinstance(message.result, dict):
+                    self._pong(int(message.result.get("boot", 0)), str(message.result.get("journal", "")))
             elif isinstance(message, control.Found):
                 self._control.answered(message.id)
                 self._caller.found(message, time.monotonic())

@@ -49,7 +49,11 @@ class Replay:
     state: State = field(init=False)
     differing: int = 0
     """Events that did not come out as recorded."""
+    unsure: int = 0
+    """The same after a gap, where that says nothing."""
     has_gap: bool = False
+    has_ended: bool = False
+    """It has come to the end of the host: all has ended as planned."""
 
     def __post_init__(self) -> None:
         self.state = State(self.spec, seed=self.seed)
@@ -70,12 +74,20 @@ class Replay:
             turn = move(self.state, event, now)
         except Exception as error:  # whatever the core says to what cannot have happened
             differs.append(f"the core cannot take it: {type(error).__name__}: {error}")
-            self.differing += 1
+            self._count()
             return Moved((), tuple(differs), self.has_gap)
         if recorded and digest(turn.effects) != recorded:
             differs.append("its effects are not those that were recorded")
-        self.differing += bool(differs)
+        if differs:
+            self._count()
+        self.has_ended = self.has_ended or any(isinstance(effect, do.Ended) for effect in turn.effects)
         return Moved(decided(turn), tuple(differs), self.has_gap, unproven=not recorded)
+
+    def _count(self) -> None:
+        if self.has_gap:
+            self.unsure += 1
+        else:
+            self.differing += 1
 
 
 def decided(turn: Turn) -> tuple[Decided, ...]:

@@ -421,7 +421,8 @@ def _give_up(turn: Turn, sup: Supervisor, child: AnyNode, reason: Reason) -> Non
 
 
 def _too_many(window: Window, child: AnyNode, reason: Reason) -> str:
-    return f"{window.count} restarts in {window.period_s:g} s; the last: {child.path} {reason.words()}"
+    restarts = "1 restart" if window.count == 1 else f"{window.count} restarts"
+    return f"{restarts} in {window.period_s:g} s; the last: {child.path} {reason.words()}"
 
 
 # ---- one child at a time

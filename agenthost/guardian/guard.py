@@ -84,6 +84,7 @@ class Guard:
             if self._is_asked_to_stop():
                 self._terminal.say(f"{ending} while it was stopping")
                 return FAILED
+            order.before = f"{time.time():.3f} {ending}"
             if not self._wait_for_next_start(ending):
                 return FAILED
 

@@ -17,6 +17,7 @@ NAMESPACE = "AGENTHOST_NAMESPACE"
 USER_NAMESPACE = "AGENTHOST_USER_NAMESPACE"
 REFUSED = "AGENTHOST_NAMESPACE_REFUSED"
 LIFTED = "AGENTHOST_LIFTED"
+BEFORE = "AGENTHOST_BEFORE"
 
 NOT_EXECUTED = 127
 NICER, OOM_SCORE = 5, -950
@@ -24,13 +25,16 @@ NICER, OOM_SCORE = 5, -950
 
 def host_environment(**added: str) -> dict[str, str]:
     """Ours without what is the guardian's own: systemd's variables, and those of an agenthost around this one."""
-    stale = {LINK_FD, GUARDIAN_PIDFD, OUTER_PROC_FD, NAMESPACE, USER_NAMESPACE, REFUSED, LIFTED, *notify.MINE}
+    stale = {LINK_FD, GUARDIAN_PIDFD, OUTER_PROC_FD, NAMESPACE, USER_NAMESPACE, REFUSED, LIFTED, BEFORE, *notify.MINE}
     kept = {name: value for name, value in os.environ.items() if name not in stale}
-    return {**kept, LIFTED: str(lifted), **added}
+    told = {BEFORE: before} if before else {}
+    return {**kept, LIFTED: str(lifted), **told, **added}
 
 
 lifted = 0
 """By so much our nice value was lowered; the host's is, too."""
+before = ""
+"""When and how the host before this one has ended: seconds since 1970, and words."""
 
 
 def lift() -> None:

@@ -17,8 +17,6 @@ MOST_PROCESSES = 100
 MOST_WORDS, LONGEST_WORD = 24, 120
 PROCESSES_BYTES = 64 * 1024
 """Of all of them, packed; words beyond that are left out."""
-
-
 LONGEST_REASON = 4096
 
 
@@ -55,6 +53,9 @@ class Autopsy(msgspec.Struct, frozen=True, kw_only=True):
     """It was looked at because its process is ended; else its turn is interrupted, and the process may go on."""
     turn: int = 0
     """The agent's number of the turn in hand, 0 if the host knew of none."""
+    message: int = 0
+    attempt: int = 0
+    """Of the durable mail that this turn handles, 0 of a call."""
     turn_s: float = 0.0
     """How long that had taken, without the time that it was frozen."""
     stack: str = ""
@@ -64,5 +65,7 @@ class Autopsy(msgspec.Struct, frozen=True, kw_only=True):
     not answer", "none: ..."."""
     processes: list[Process] = []
     processes_in_all: int = 0
+    processes_means: str = ""
+    """Why they are not told, in words; "" if they are."""
     killed: list[str] = []
     """What is ended with it, main process not counted: "rg (pid 4711)"."""

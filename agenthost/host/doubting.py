@@ -10,6 +10,7 @@ from agenthost.core import events as on
 from agenthost.core.birth import AgentBirth
 from agenthost.core.reason import Reason
 from agenthost.host.incarnation import Incarnation
+from agenthost.host.standstill import silence_in_words
 from agenthost.protocol.birth import Probe
 from agenthost.protocol.codec import encode
 
@@ -38,5 +39,6 @@ class Doubting:
             if excused_s > 0:  # it was starved or frozen; while it is doubted it does not give way again
                 asyncio.get_running_loop().call_later(excused_s, self._no_answer, agent, probe, silence_s)
                 return
-            reason = Reason("silent", text=f"its interpreter has not answered for {silence_s:g} s")
+            text = f"its interpreter has not answered for {silence_s:g} s"
+            reason = Reason("silent", text=silence_in_words(agent, text))
             self._tell(on.Fault(agent.path, agent.n, reason))

@@ -18,21 +18,20 @@ from agenthost.core import effects as do
 from agenthost.core.birth import AgentBirth
 from agenthost.core.reason import Reason
 from agenthost.errors import ContainmentError
-from agenthost.host.autopsy import LONGEST_REASON, Autopsy
+from agenthost.host.autopsy import LONGEST_REASON, Autopsy, Process
 from agenthost.host.incarnation import Incarnation
-from agenthost.host.private_values import declared_in, values_of
 from agenthost.host.process_tree import processes_of
-from agenthost.host.scrubbing import known_values, without
 from agenthost.host.stack_dump import Signal, StackDump, Told
 from agenthost.host.stack_text import where
 
 LONGEST_S = 2.0
 AT_A_TIME = 8
 """Stacks that are asked for; of others the processes alone are told."""
-SEEN_AT_ONCE, SEEN_AGAIN_S = 32, 0.25
-"""Cells whose processes are read in so long: each takes a millisecond or more of the host's loop. Of a larger crowd not
-even those are told."""
+SEEN_S, SEEN_AGAIN_S = 0.05, 0.25
+"""So much of the host's loop goes, in so long, to reading the processes of cells: half a millisecond for one, ten for a
+hundred. Of a larger crowd not even those are told."""
 CROWDED = "none: too many were to be looked at"
+NOT_READ = "not read: too many were to be looked at"
 
 
 class Look:
@@ -68,7 +67,7 @@ class Examining:
         self.on_autopsy: Callable[[Autopsy], None] = lambda autopsy: None
         """Told of each, before the Kill goes on."""
         self._looks: dict[int, Look] = {}
-        self._seen, self._seen_since = 0, 0.0
+        self._seen_s, self._seen_since = 0.0, 0.0
 
     def examine(self, effect: do.Examine) -> None:
         """The effect. Its Kill follows, and asks ``holds``."""
@@ -99,7 +98,7 @@ class Examining:
         if look is None:
             return
         if not look.seen.stack_means:
-            look.seen = _with_stack(look.seen, self.stacks.last_words(incarnation.n))
+            look.seen = _with_stack(look.seen, _scrubbed(incarnation, self.stacks.last_words(incarnation.n)))
         waiting, look.waiting = look.waiting, []
         for go_on in waiting:
             asyncio.get_running_loop().call_soon(go_on)
@@ -109,7 +108,7 @@ class Examining:
     async def look_at(self, incarnation: Incarnation, *, with_stack: bool) -> Autopsy:
         """For an operator: nothing follows from it."""
         reason = Reason("normal", text="somebody wanted to know")
-        seen = self._see(incarnation, reason, is_end=False, pids=_members(incarnation))
+        seen = self._see(incarnation, reason, is_end=False)
         return _with_stack(seen, await self._told(incarnation, "go_on")) if with_stack else seen
 
     def close(self) -> None:
@@ -120,8 +119,7 @@ class Examining:
     # ---- one look
 
     def _begin(self, incarnation: Incarnation, reason: Reason, *, is_end: bool) -> None:
-        pids = _members(incarnation) if self._may_see() else []
-        look = Look(self._see(incarnation, reason, is_end=is_end, pids=pids))
+        look = Look(self._see_if_there_is_time(incarnation, reason, is_end=is_end))
         before = self._looks.get(incarnation.n)
         if before is not None:  # at the interruption that comes to nothing now
             look.waiting, before.waiting = before.waiting, []
@@ -133,14 +131,13 @@ class Examining:
     async def _look(self, incarnation: Incarnation, look: Look) -> None:
         signal: Signal = "end" if look.seen.is_end else ""
         told = Told("", CROWDED) if len(self._looks) > AT_A_TIME else await self._told(incarnation, signal)
-        known = known_values(declared_in(incarnation.private))
-        look.seen = _with_stack(look.seen, Told(without(told.stack, known), without(told.means, known)))
+        look.seen = _with_stack(look.seen, told)
 
     async def _told(self, incarnation: Incarnation, signal: Signal) -> Told:
         self._hasten(incarnation)
         try:
             async with asyncio.timeout(LONGEST_S):
-                return await self.stacks.stack_of(incarnation, signal)
+                return _scrubbed(incarnation, await self.stacks.stack_of(incarnation, signal))
         except TimeoutError:
             return Told("", f"none: that took longer than {LONGEST_S:g} s")
         except OSError as error:  # out of descriptors, say: the Kill must go on all the same
@@ -159,27 +156,38 @@ class Examining:
             self._record("agent.examined", incarnation.path, incarnation=incarnation.n, text=_in_words(autopsy))
             self.on_autopsy(autopsy)
 
-    def _may_see(self) -> bool:
-        now = time.monotonic()
-        if now >= self._seen_since + SEEN_AGAIN_S:
-            self._seen, self._seen_since = 0, now
-        self._seen += 1
-        return self._seen <= SEEN_AT_ONCE
+    def _see_if_there_is_time(self, incarnation: Incarnation, reason: Reason, *, is_end: bool) -> Autopsy:
+        begin = time.monotonic()
+        if begin >= self._seen_since + SEEN_AGAIN_S:
+            self._seen_s, self._seen_since = 0.0, begin
+        seen = self._see(incarnation, reason, is_end=is_end, why_not=NOT_READ if self._seen_s >= SEEN_S else "")
+        self._seen_s += time.monotonic() - begin
+        return seen
 
-    def _see(self, incarnation: Incarnation, reason: Reason, *, is_end: bool, pids: list[int]) -> Autopsy:
+    def _see(self, incarnation: Incarnation, reason: Reason, *, is_end: bool, why_not: str = "") -> Autopsy:
+        """``why_not``: its processes are not read, and that is why."""
         birth, turn = incarnation.birth, incarnation.turn
         main = incarnation.agent_pid or (incarnation.born.pid if incarnation.born is not None else None)
-        processes = processes_of(
-            pids,
-            secrets=values_of(incarnation.private),
-            forked=incarnation.agent_pid,
-            forked_as=birth.agent if isinstance(birth, AgentBirth) else "",
-            outer=self._outer,
-        )
+        pids: list[int] = []
+        processes: list[Process] = []
+        try:
+            pids = [] if why_not else incarnation.cell.members()
+            processes = processes_of(
+                pids,
+                known=incarnation.private.all_values,
+                main=main,
+                forked=incarnation.agent_pid,
+                forked_as=birth.agent if isinstance(birth, AgentBirth) else "",
+                outer=self._outer,
+            )
+        except (OSError, ContainmentError) as error:  # it is being taken apart, or we are out of descriptors
+            why_not = f"not read: {error}"
         main_outside = None if main is None else self._outer(main)
         others = [f"{one['name']} (pid {one['pid']})" for one in processes if one["pid"] != main_outside]
+        if (more := len(pids) - len(processes)) > 0 and processes:
+            others.append(f"and {more} more")
         frozen_at = turn.frozen_at
-        why = without(reason.text or reason.words(), known_values(declared_in(incarnation.private)))
+        why = incarnation.private.declared.hidden_in(reason.text or reason.words())
         return Autopsy(
             path=incarnation.path,
             boot=self._boot,
@@ -189,9 +197,12 @@ class Examining:
             reason=why[:LONGEST_REASON],
             is_end=is_end,
             turn=turn.number,
+            message=turn.message,
+            attempt=turn.attempt,
             turn_s=max(0.0, (frozen_at or time.monotonic()) - turn.began_at) if turn.number else 0.0,
             processes=processes,
             processes_in_all=len(pids),
+            processes_means=why_not,
             killed=others if is_end else [],
         )
 
@@ -200,6 +211,8 @@ def _in_words(autopsy: Autopsy) -> str:
     place, count = where(autopsy.stack), autopsy.processes_in_all
     at = f" in {place}" if place else ""
     processes = "1 process" if count == 1 else f"{count} processes"
+    if autopsy.processes_means:
+        processes = f"its processes were {autopsy.processes_means}"
     return f"{autopsy.reason}{at}; stack: {autopsy.stack_means}; {processes}"
 
 
@@ -207,8 +220,6 @@ def _with_stack(seen: Autopsy, told: Told) -> Autopsy:
     return msgspec.structs.replace(seen, stack=told.stack, stack_means=told.means)
 
 
-def _members(incarnation: Incarnation) -> list[int]:
-    try:
-        return incarnation.cell.members()
-    except (OSError, ContainmentError):
-        return []  # it is being taken apart, or we are out of descriptors
+def _scrubbed(incarnation: Incarnation, told: Told) -> Told:
+    known = incarnation.private.declared
+    return Told(known.hidden_in(told.stack), known.hidden_in(told.means))

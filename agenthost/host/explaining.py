@@ -26,7 +26,7 @@ from agenthost.host.journaling import Journaling
 from agenthost.host.receivers import terms_of
 from agenthost.journal.remedies import ladder_of
 
-PATIENCE_S = 2.0
+PATIENCE_S, ASLEEP_S = 2.0, 0.5
 RECORDS, CRASHES, CHILDREN = 15, 10, 20
 COMPARED = 40
 _DULL = frozenset({"agent.starting", "agent.ended", "agent.terminating", "supervisor.starting", "supervisor.stopping"})
@@ -36,7 +36,7 @@ _OF_GROUP = frozenset({"supervisor.regrouping", "supervisor.gave_up"})
 
 
 class Explaining:
-    """``clock`` is the core's."""
+    """``clock`` is the core's; ``describe`` tells of the host itself."""
 
     def __init__(
         self,
@@ -45,9 +45,10 @@ class Explaining:
         chronicle: Chronicle,
         journaling: Journaling,
         clock: Callable[[], float],
+        describe: Callable[[], dict[str, Any]],
     ) -> None:
         self._state, self._present, self._chronicle = state, present, chronicle
-        self._journaling, self._clock = journaling, clock
+        self._journaling, self._clock, self._describe = journaling, clock, describe
 
     async def explain(self, path: str) -> dict[str, Any]:
         node = self._state.nodes.get(path)
@@ -55,6 +56,10 @@ class Explaining:
             self._asked("outlook", {"path": path}), self._asked("budgets", {"path": path}), self._crashes(path)
         )
         near = near_to(path, self._state.nodes) if node is None else ""
+        found = None if node is None else self._node(node)
+        if found is not None and found.get("is_pool"):
+            asleep = await self._journaling.asking.asleep(ASLEEP_S)
+            found["asleep"] = None if asleep is None else asleep.get(path, 0)
         birth = node.spec.birth if isinstance(node, Worker) else None
         if node is None:
             birth = self._journaling.receivers.template(path)  # of a member that need not be there
@@ -66,7 +71,7 @@ class Explaining:
             "is_own": path.startswith("/.system/"),
             "near": near,
             "can_be_woken": node is None and terms is not None,
-            "node": None if node is None else self._node(node),
+            "node": found,
             "above": None if node is None or node.parent is None else self._above(node, node.parent),
             "attempts": 0 if terms is None else ladder_of(terms).attempts,
             "records": self._records(path, node),
@@ -75,6 +80,7 @@ class Explaining:
             "budgets": budgets or [],
             "journal": self._journaling.trouble,
             "halting": self._state.halting,
+            "host": self._describe() if path == "/" else None,
         }
 
     async def _asked(self, what: str, args: dict[str, Any]) -> Any:
@@ -108,13 +114,15 @@ class Explaining:
             states = [(child.path, shown(child)) for child in node.below]
             unwell = [(path, state) for path, state in states if state not in ("ready", "done", "asleep")]
             found |= {"strategy": str(node.spec.strategy), "children": len(states), "unwell": unwell[:CHILDREN]}
-            return found
+            window = node.window
+            used = {"intensity": window.intensity, "period_s": window.period_s, "used": window.used(now)}
+            return found | {"window": used, "is_pool": node.is_pool, "asleep": None}
         incarnation = self._present(node.path)
         above = frozen_above(node)
         found |= {
             "program": not isinstance(node.spec.birth, AgentBirth),
             "incarnation": None if incarnation is None else incarnation.name,
-            "busy_s": None,
+            "turn": None,
             "frozen_s": None if node.frozen_at is None else now - node.frozen_at,
             "frozen_above": None if above is None else above.path,
             "deadlines": {kind: at - now for kind, at in node.deadlines.items()} if node.frozen_at is None else {},
@@ -124,8 +132,7 @@ class Explaining:
             "gives_up_alone": node.window is not None,
         }
         if incarnation is not None and incarnation.turn.number:
-            turn = incarnation.turn
-            found["busy_s"] = (turn.frozen_at or time.monotonic()) - turn.began_at
+            found["turn"] = _turn(incarnation)
         return found
 
     def _above(self, node: AnyNode, parent: Supervisor) -> dict[str, Any]:
@@ -158,6 +165,18 @@ class Explaining:
                 if len(found) == RECORDS:
                     break
         return found[::-1]
+
+
+def _turn(incarnation: Incarnation) -> dict[str, Any]:
+    """The one in hand, and its bounds; those of one that is frozen do not come nearer."""
+    turn, birth = incarnation.turn, incarnation.birth
+    now = turn.frozen_at or time.monotonic()
+    found: dict[str, Any] = {"message": turn.message, "attempt": turn.attempt, "busy_s": now - turn.began_at}
+    found |= {"timeout_s": None, "progress_s": None, "still_s": 0.0}
+    if isinstance(birth, AgentBirth):
+        still_s = max(0.0, now - max(turn.moved_at, incarnation.excused_at))
+        found |= {"timeout_s": birth.turn_s, "progress_s": birth.progress_s, "still_s": still_s}
+    return found
 
 
 def near_to(path: str, names: Collection[str]) -> str:

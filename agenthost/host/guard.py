@@ -26,6 +26,8 @@ class Guard:
         self.user_namespace = os.environ.pop("AGENTHOST_USER_NAMESPACE", "") == "1"
         self.lifted = int(os.environ.pop("AGENTHOST_LIFTED", "0"))
         """By so much the guardian has lowered its nice value, and so ours."""
+        self.before = os.environ.pop("AGENTHOST_BEFORE", "")
+        """When and how the host before this one has ended, if it was the same guardian's and not as planned."""
         self.refused = os.environ.pop("AGENTHOST_NAMESPACE_REFUSED", "")
         """Why there is no namespace, in words."""
         self.pid = _pid_of(self._pidfd) if self._pidfd is not None else None

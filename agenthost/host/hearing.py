@@ -17,6 +17,7 @@ from agenthost.errors import ProtocolError
 from agenthost.host.incarnation import Incarnation
 from agenthost.host.readiness import wait_ready
 from agenthost.host.signs import Signs
+from agenthost.host.standstill import silence_in_words
 from agenthost.host.streams import Streams
 from agenthost.launch import unwanted
 from agenthost.launch.birth_socket import receive
@@ -39,6 +40,7 @@ class Hearing:
         self.on_beat: Callable[[Incarnation, said.Beat], None] = lambda incarnation, message: None
         self.on_interrupted: Callable[[Incarnation, said.Interrupted], None] = lambda incarnation, message: None
         self.on_stack: Callable[[Incarnation, said.Stack], None] = lambda incarnation, message: None
+        self.on_call_failed: Callable[[Incarnation, said.CallFailed], None] = lambda incarnation, message: None
         self.on_want_door: Callable[[Incarnation, int], None] = lambda incarnation, had: None
         self.on_awake: Callable[[Incarnation, int], None] = lambda incarnation, number: None
         """It has answered whether it falls asleep."""
@@ -56,6 +58,7 @@ class Hearing:
         self.hear(incarnation)
         self._pause(incarnation)
         self.signs.close(incarnation)
+        incarnation.turn.cut()
         incarnation.turn.end()
         check = self._checks.pop(incarnation.n, None)
         if check is not None:
@@ -129,6 +132,9 @@ class Hearing:
                 self.on_stack(incarnation, message)
             case said.Crashed():
                 incarnation.crash = message
+                incarnation.turn.cut()  # it says so before it says that the turn is over
+            case said.CallFailed():
+                self.on_call_failed(incarnation, message)
             case said.WantDoor(had=had):
                 self.on_want_door(incarnation, had)
             case said.Idle():
@@ -200,4 +206,5 @@ class Hearing:
             asyncio.get_running_loop().call_later(due_in_s, self._listen_for_silence, incarnation)
             return
         text = f"no beat for {silence_s:g} s while a turn was in hand"
-        self._tell(on.Fault(incarnation.path, incarnation.n, Reason("silent", text=text)))
+        reason = Reason("silent", text=silence_in_words(incarnation, text))
+        self._tell(on.Fault(incarnation.path, incarnation.n, reason))

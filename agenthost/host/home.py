@@ -1,7 +1,8 @@
-"""The host's state folder: one host at a time, a boot number that only grows."""
+"""The host's state folder: one host at a time, a boot number that only grows, and whether the last boot was cut off."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -16,10 +17,29 @@ class Home:
 
     def __init__(self, places: Places, beyond: int = 0) -> None:
         self._fd = _lock(places.lock, places.name)
+        self._begun = places.begun
+        self.cut_off = _number_in(self._begun)
+        """An earlier boot that had begun to start its tree and has not ended as planned; 0 if there is none."""
         self.boot = _next_boot(places.boot, beyond)
 
+    def begin(self) -> None:
+        """What is in the tree is started now."""
+        with contextlib.suppress(OSError):  # a full disk: it would be told of later, that is all
+            self._begun.write_text(f"{self.boot}\n", encoding="ascii")
+
     def close(self) -> None:
-        os.close(self._fd)
+        """The planned end."""
+        try:
+            self._begun.unlink(missing_ok=True)
+        finally:
+            os.close(self._fd)
+
+
+def _number_in(file: Path) -> int:
+    try:
+        return int(file.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
 
 
 def _lock(path: Path, name: str) -> int:

@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
-from agenthost.core.tree import State, Worker
+from agenthost.core.tree import State, Supervisor, Worker
 from agenthost.core.view import shown
-from agenthost.errors import NotRunning, UnknownName, UsageError
+from agenthost.errors import AgenthostError, NotRunning, UnknownName, UsageError
 from agenthost.host.autopsy import Autopsy
+from agenthost.host.explaining import near_to
 from agenthost.host.incarnation import Incarnation
 from agenthost.protocol import operations as ask
 
@@ -40,12 +41,13 @@ class Inspecting:
         path = "/" + wanted.path.strip("/")
         node = self._state.nodes.get(path)
         if node is None:
-            raise UnknownName(f"cannot look at {path}: there is nothing of that name")
+            raise self._unknown(path)
         if not isinstance(node, Worker):
             raise UsageError(f"cannot look at {path}: a supervisor has no process", hint="name one of those below it")
         incarnation = self._present(path)
         if incarnation is None or incarnation.exited or incarnation.born is None:
-            raise NotRunning(f"cannot look at {path}: it is {shown(node)} and has no process")
+            why = f"cannot look at {path}: it is {shown(node)} and has no process"
+            raise NotRunning(why, hint=f"see: agenthost explain {path}")
         beat_at = incarnation.beat_at  # before it is asked
         silent_s = None if beat_at is None or not incarnation.turn.number else max(0.0, time.monotonic() - beat_at)
         seen = msgspec.to_builtins(await self._look(incarnation, with_stack=wanted.stack))
@@ -58,3 +60,12 @@ class Inspecting:
             "frozen": incarnation.frozen,
             "silent_s": silent_s,
         }
+
+    def _unknown(self, path: str) -> AgenthostError:
+        pool = self._state.nodes.get(path.rpartition("/")[0])
+        if isinstance(pool, Supervisor) and pool.is_pool:
+            why = f"cannot look at {path}: it has no process; as a member of a pool it gets one when it is wanted"
+            return NotRunning(why, hint=f"see: agenthost explain {path}")
+        near = near_to(path, self._state.nodes)
+        hint = f"did you mean {near}?" if near else "see: agenthost status -o name"
+        return UnknownName(f"cannot look at {path}: there is nothing of that name", hint=hint)

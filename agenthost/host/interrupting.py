@@ -92,7 +92,7 @@ class Interrupting:
     def beat(self, incarnation: Incarnation, said: Beat) -> None:
         now, turn = time.monotonic(), incarnation.turn
         if said.turn != turn.number and said.turn > 0:
-            turn.begin(said.turn, now - max(0.0, said.busy_s))
+            turn.begin(said.turn, now - max(0.0, said.busy_s), said.message, said.attempt)
             turn.heard(said.steps, now)
             self._wind(incarnation)
         else:

@@ -171,7 +171,7 @@ class Journaling:
 
     def _remedied(self, word: words.Remedied) -> None:
         self._record(
-            "mail.failed" if word.boot else "mail.asks",
+            "mail.asks" if word.question and not word.boot else "mail.failed",
             word.path,
             message=word.message,
             attempt=word.attempt,
@@ -180,6 +180,7 @@ class Journaling:
             remedy=word.rung,
             why=word.why,
             pause_s=word.pause_ms / 1000,
+            question=word.question or None,
         )
         self.on_remedied(word)
         if word.escalates and word.boot == self._boot:

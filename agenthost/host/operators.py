@@ -88,7 +88,8 @@ class Operators:
         self._budgets = BudgetOperations(journaling.asking)
         self._sessions = SessionOperations(state, present, journaling.asking, self._commanded)
         clock = asyncio.get_running_loop().time
-        self._recorded = RecordOperations(journaling.asking, Explaining(state, present, chronicle, journaling, clock))
+        explaining = Explaining(state, present, chronicle, journaling, clock, host.describe)
+        self._recorded = RecordOperations(journaling.asking, explaining)
         self._reloading, self._send, self._tell = reloading, send, tell
         self._answers: OrderedDict[Question, bytes] = OrderedDict()
         self._open: set[Question] = set()
@@ -152,8 +153,9 @@ class Operators:
 
     def _do(self, question: Question, wanted: ask.Operation, by: str) -> None:
         match wanted:
-            case ask.Ping():
-                self._respond(question, self._host.boot)
+            case ask.Ping(journal=journal):
+                boot = self._host.boot
+                self._respond(question, {"boot": boot, "journal": self._journal.slow} if journal else boot)
             case ask.Status():
                 self._later(question, self._show(question, wanted))
             case ask.Ps():

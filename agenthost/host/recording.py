@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -28,26 +28,32 @@ from agenthost.errors import ContainmentError
 from agenthost.host.awaiting import Awaiting
 from agenthost.host.crash_details import packed
 from agenthost.host.incarnation import Incarnation
-from agenthost.host.private_values import declared_in
-from agenthost.host.scrubbing import known_values, without
+from agenthost.host.remains import left_behind, usage
+from agenthost.host.scrubbing import NONE_KNOWN, Known
+from agenthost.host.sightings import Sighting, Sightings
 from agenthost.host.terminal import last_lines
 from agenthost.journal import words
 from agenthost.observe.record import Record
 
 if TYPE_CHECKING:
     from agenthost.host.autopsy import Autopsy
+    from agenthost.protocol.birth import CallFailed
 
-LINES, LINE_CHARS = 30, 500
+LINES, LINE_CHARS, LOOKED_THROUGH = 30, 500, 4096
+"""Of a line so much is looked through for what is to be hidden, and then cut."""
 TRACE_CHARS = 16 * 1024
 LOOKED_INTO = 64
 """At a time."""
-SEEN, SEEN_BYTES = 1000, 8 * 1024 * 1024
-"""Autopsies, and ends, that are remembered until the other half is heard of."""
+ENDS, ENDS_BYTES = 1000, 8 * 1024 * 1024
+"""Ends that are remembered until what was seen before them is heard of."""
 TEXT_CHARS = 4096
 """Of what it ended of, and of why."""
-LEFT_BEHIND = 20
 UNCLAIMED_S = 10.0
-"""So long an autopsy waits for what is heard of it; and an end for its autopsy, which takes a few seconds at most."""
+"""So long an end waits for what was seen before it, which takes a few seconds at most."""
+LOOK_AGAIN_S = 1.0
+"""So often it is looked whether the turn of a call that was interrupted is over."""
+ALIKE_S = 10.0
+"""Of calls that fail in the same way one in so long is told: a thousand a second would leave room for nothing else."""
 _TOLD = ("", "crash", "refused")
 """Of these there will be another word, or no record."""
 
@@ -68,7 +74,7 @@ class _Told:
     at_ms: int
     cause: str
     fields: dict[str, Any]
-    known: Sequence[str] = ()
+    known: Known = NONE_KNOWN
 
 
 class Recording:
@@ -76,13 +82,12 @@ class Recording:
 
     def __init__(self, *, boot: int, logs: str, present: Callable[[str], Incarnation | None], say: Say) -> None:
         self._boot, self._logs, self._present, self._say = boot, logs, present, say
-        self.usage_of: Callable[[Incarnation], dict[str, Any]] = _usage
-        self._numbers, self._looks = count(1), count(1)
-        self._autopsies: Awaiting[tuple[str, int], tuple[int, dict[str, Any]]]
-        self._autopsies = Awaiting(SEEN, SEEN_BYTES, 2 * UNCLAIMED_S)
-        """With a number each, by which a timer knows one without holding it."""
-        self._ended: Awaiting[tuple[str, int], tuple[_Told, dict[str, Any]]] = Awaiting(SEEN, SEEN_BYTES, UNCLAIMED_S)
-        """What was said of ends without one."""
+        self._numbers = count(1)
+        self._sightings = Sightings()
+        self._ended: Awaiting[tuple[str, int], tuple[_Told, dict[str, Any]]] = Awaiting(ENDS, ENDS_BYTES, UNCLAIMED_S)
+        """What was said of ends before which nothing was seen."""
+        self._alike: Awaiting[tuple[str, str], float] = Awaiting(ENDS, ENDS_BYTES, ALIKE_S)
+        """When a call that failed so was told of."""
         self._threads = ThreadPoolExecutor(1, "recording")
         self._open = 0
 
@@ -91,28 +96,32 @@ class Recording:
     def exited(self, path: str, n: int, fields: dict[str, Any]) -> None:
         """The record ``agent.exited``: the main process is gone, what it left behind is not yet."""
         cause = str(fields.get("kind", ""))
+        incarnation = self._present(path)
+        if incarnation is not None and incarnation.n != n:
+            incarnation = None
+        seen, of_others = self._sightings.take_all(n, 0 if incarnation is None else incarnation.turn.cut_off)
+        for other in of_others:
+            self._tell_alone(other)
         if not meaning(cause, late=bool(fields.get("late"))).record or fields.get("of_turn"):
-            self._autopsies.pop((path, n))
             return
         details: dict[str, Any] = {}
-        incarnation = self._present(path)
         trace, ended = str(fields.get("trace") or ""), str(fields.get("reason", ""))
         failure = of_end(Reason(cause, text=ended))  # type: ignore[arg-type]  # the record's own
-        if incarnation is not None and incarnation.n == n:
+        if incarnation is not None:
             with contextlib.suppress(OSError, ContainmentError):  # out of descriptors, or it is being taken apart
-                details["usage"] = self.usage_of(incarnation)
-            details["killed"] = _left_behind(incarnation)
+                details["usage"] = usage(incarnation)
+            details["killed"] = left_behind(incarnation)
             if incarnation.ended_as is not None:
                 failure = of_end(incarnation.ended_as)
             if (crash := incarnation.crash) is not None and cause == "exit":
                 trace = trace or crash.trace
                 cause, failure = "crash", Failure("crash", crash.type, crash.place)
         known = _known(incarnation)
-        trace = without(trace, known)
+        trace = known.hidden_in(trace)
         details["trace"] = trace[-TRACE_CHARS:]
-        said = {"ended": without(ended, known)[:TEXT_CHARS], "reason": _last_line(trace)[:TEXT_CHARS]}
-        said["fingerprint"] = without(fingerprint(failure), known)
-        self._tell(self._new(path, n, cause, said, known=known), details, is_noted=False)
+        said = {"ended": known.hidden_in(ended)[:TEXT_CHARS], "reason": _last_line(trace)[:TEXT_CHARS]}
+        said["fingerprint"] = known.hidden_in(fingerprint(failure))
+        self._tell(self._new(path, n, cause, said, known=known), details, seen)
 
     def system_exited(self, path: str, fields: dict[str, Any]) -> None:
         """One of the host's own processes."""
@@ -122,41 +131,71 @@ class Recording:
 
     def examined(self, autopsy: Autopsy) -> None:
         """Before a process is ended, or a turn interrupted: it belongs to what will be heard of that."""
-        key, seen = (autopsy.path, autopsy.n), msgspec.to_builtins(autopsy)
-        if (ended := self._ended.pop(key)) is not None:  # it has ended in the middle of the look
+        if (ended := self._ended.pop((autopsy.path, autopsy.n))) is not None:  # it has ended in the middle of the look
             told, details = ended
-            details["autopsy"] = seen
+            details["autopsy"] = msgspec.to_builtins(autopsy)
             self._say_it(told, details)
             return
-        look = next(self._looks)
-        self._autopsies.put(key, (look, seen), len(msgspec.msgpack.encode(autopsy)))
-        with contextlib.suppress(RuntimeError):  # no loop: the host leaves
-            asyncio.get_running_loop().call_later(UNCLAIMED_S, self._unclaimed, key, look)
+        look = self._sightings.put(autopsy)
+        if not autopsy.message:
+            self._look_again(autopsy.n, look)
 
-    def _unclaimed(self, key: tuple[str, int], look: int) -> None:
+    def _look_again(self, n: int, look: int) -> None:
+        with contextlib.suppress(RuntimeError):  # no loop: the host leaves
+            asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self._unclaimed, n, look)
+
+    def _unclaimed(self, n: int, look: int) -> None:
         """The turn was nobody's mail, and the process goes on: a record by itself, unless somebody wanted that."""
-        held = self._autopsies.get(key)
-        if held is not None and held[0] == look:
-            seen = held[1]
-            if meaning(seen["kind"]).alone:
-                known, fields = _known(self._present(key[0])), {"reason": seen["reason"]}
-                told = self._new(*key, seen["kind"], fields, at_ms=seen["at_ms"], known=known)
-                self._tell(told, {}, is_noted=False)
-            else:
-                self._autopsies.pop(key)
+        seen = self._sightings.look(n, look)
+        if seen is None:
+            return
+        incarnation = self._present(seen.autopsy.path)
+        if incarnation is not None and incarnation.n == n and incarnation.turn.number == seen.autopsy.turn > 0:
+            self._look_again(n, look)  # it has not come back yet
+            return
+        self._sightings.drop(n, look)
+        self._tell_alone(seen)
+
+    def _tell_alone(self, seen: Sighting) -> None:
+        autopsy = seen.autopsy
+        if autopsy.message or seen.is_end or not meaning(autopsy.kind).alone:
+            return
+        known = _known(self._present(autopsy.path))
+        fields = {"reason": autopsy.reason, "fingerprint": fingerprint(Failure(autopsy.kind))}
+        told = self._new(autopsy.path, autopsy.n, autopsy.kind, fields, at_ms=autopsy.at_ms, known=known)
+        self._tell(told, {}, seen)
+
+    def call_failed(self, incarnation: Incarnation, said: CallFailed) -> None:
+        """Its answer was rejected, or it went round in circles: who has called knows, and the process goes on."""
+        known = _known(incarnation)
+        failure = Failure(said.kind, said.type, said.place, said.tool, known.hidden_in(said.why))
+        mark = fingerprint(failure)
+        alike, now = (incarnation.path, mark), time.monotonic()
+        if now - (self._alike.get(alike) or -ALIKE_S) < ALIKE_S:
+            return
+        self._alike.put(alike, now, len(mark))
+        fields = {"reason": failure.text[:TEXT_CHARS], "fingerprint": mark}
+        self._tell(self._new(incarnation.path, incarnation.n, failure.kind, fields, known=known), {})
 
     def remedied(self, word: words.Remedied) -> None:
         """An attempt has failed, and the journal has noted that. If its process goes on, there will be no other word
         of it."""
         cause = word.fingerprint.split(" ", 1)[0].rstrip(":")
+        if word.boot != self._boot or not word.failed:
+            return
+        seen = self._sightings.of_attempt(word.n, word.message, word.attempt)
+        if seen is not None and word.escalates:
+            self._sightings.will_end(word.n, seen.look)
         incarnation = self._present(word.path)
         goes_on = incarnation is not None and incarnation.n == word.n and not incarnation.exited
-        if word.boot != self._boot or not word.failed or not goes_on or word.escalates or cause in _TOLD:
+        if not goes_on or word.escalates or cause in _TOLD:
             return
+        if seen is not None:
+            self._sightings.drop(word.n, seen.look)
         fields = {"reason": word.reason, "fingerprint": word.fingerprint, "message": word.message}
         fields |= {"attempt": word.attempt, "remedy": word.rung, "why": word.why}
         told = self._new(word.path, word.n, cause, fields, known=_known(incarnation))
-        self._tell(told, {}, is_noted=True)
+        self._tell(told, {}, seen, is_noted=True)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -164,7 +203,7 @@ class Recording:
     # ---- what is said
 
     def _new(
-        self, path: str, n: int, cause: str, fields: dict[str, Any], *, at_ms: int = 0, known: Sequence[str] = ()
+        self, path: str, n: int, cause: str, fields: dict[str, Any], *, at_ms: int = 0, known: Known = NONE_KNOWN
     ) -> _Told:
         return _Told(path, n, next(self._numbers), at_ms or round(time.time() * 1000), cause, fields, known)
 
@@ -175,20 +214,22 @@ class Recording:
         self._say(told.path, self._boot, told.n, told.cause, **keyed, **told.fields, details=data)
         return len(data)
 
-    def _tell(self, told: _Told, details: dict[str, Any], *, is_noted: bool) -> None:
+    def _tell(
+        self, told: _Told, details: dict[str, Any], seen: Sighting | None = None, *, is_noted: bool = False
+    ) -> None:
         """``is_noted``: the journal has noted it, and lacks only details."""
-        key, is_end = (told.path, told.n), "ended" in told.fields
-        autopsy = self._autopsies.pop(key)
-        if autopsy is not None:
-            details["autopsy"] = autopsy[1]
+        is_end = "ended" in told.fields
+        if seen is not None:
+            details["autopsy"] = msgspec.to_builtins(seen.autopsy)
         is_said = self._open >= LOOKED_INTO
         if is_said:
             details["lines_missing"] = f"{self._open} others were being looked into"
         size_bytes = 0
         if is_said or not is_noted or details:
             size_bytes = self._say_it(told, details)
-        if autopsy is None and is_end:
-            self._ended.put(key, (told, details), size_bytes + LINES * LINE_CHARS)  # which may come yet
+        if seen is None and is_end:
+            size_bytes += LINES * LINE_CHARS + told.known.size_chars
+            self._ended.put((told.path, told.n), (told, details), size_bytes)  # which may come yet
         if is_said:
             return
         self._open += 1
@@ -206,14 +247,14 @@ class Recording:
         if isinstance(done.exception(), OSError):
             details["lines_missing"] = f"its log cannot be read: {done.exception()}"
         else:
-            lines = (without(line, told.known) for line in done.result()[-LINES:])
+            lines = (told.known.hidden_in(line[:LOOKED_THROUGH]) for line in done.result()[-LINES:])
             details["lines"] = [line[:LINE_CHARS] for line in lines]
         if details.get("lines") or details.get("lines_missing"):
             self._say_it(told, details)
 
 
-def _known(incarnation: Incarnation | None) -> Sequence[str]:
-    return known_values(declared_in(incarnation.private)) if incarnation is not None else ()
+def _known(incarnation: Incarnation | None) -> Known:
+    return incarnation.private.declared if incarnation is not None else NONE_KNOWN
 
 
 def _last_line(trace: str) -> str:
@@ -222,31 +263,3 @@ def _last_line(trace: str) -> str:
     while lines and (not lines[-1] or lines[-1][0].isspace()):
         lines.pop()
     return lines[-1] if lines else ""
-
-
-def _usage(incarnation: Incarnation) -> dict[str, Any]:
-    """What the kernel has counted for its cell."""
-    cpu_s = incarnation.cell.cpu_s()
-    found: dict[str, Any] = {"lived_s": round(time.monotonic() - incarnation.began_at, 3)}
-    if cpu_s is not None:
-        found["cpu_s"] = round(cpu_s, 3)
-    return found
-
-
-def _left_behind(incarnation: Incarnation) -> list[str]:
-    """What its main process has left, and is killed now."""
-    found = []
-    try:
-        pids = incarnation.cell.own_members()
-    except (OSError, ContainmentError):
-        return []
-    main = incarnation.born.pid if incarnation.born is not None else 0
-    pids = [pid for pid in pids if pid != main]
-    for pid in pids[:LEFT_BEHIND]:
-        try:
-            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-                found.append(f"{file.read().strip()} (pid {pid})")
-        except OSError:
-            continue  # it has ended
-    more = len(pids) - LEFT_BEHIND
-    return [*found, f"and {more} more"] if more > 0 else found

@@ -12,11 +12,7 @@ is the end.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import shutil
-import subprocess
-import sys
 import time
 from typing import Literal, NamedTuple
 
@@ -24,19 +20,20 @@ from agenthost.containment import procfs
 from agenthost.core.birth import AgentBirth
 from agenthost.host import stack_text
 from agenthost.host.incarnation import Incarnation
+from agenthost.host.py_spy import Cannot, PySpy
+from agenthost.host.standstill import why_it_stands
 from agenthost.launch import slate
 from agenthost.protocol.birth import Stack, WantStack
 from agenthost.protocol.codec import encode
 
 Signal = Literal["", "go_on", "end"]
 """Whether one may be sent, and what comes after it."""
-ASK_S, PY_SPY_S, SIGNAL_S = 0.6, 0.9, 0.4
-"""Together less than the 2 s that a kill may wait."""
+ASK_S, SIGNAL_S = 0.6, 0.4
+"""With ``py_spy.LONGEST_S`` less than the 2 s that a kill may wait."""
 LOOK_S = 0.004
+NO_ANSWER, ENDED = f"it did not answer within {ASK_S:g} s", "it has ended"
 MOST_THREADS = 256
 """Of a process are looked at to see whether the handler still runs."""
-MOST_SAID_BYTES = 4 * 1024 * 1024
-NO_TASKS = "its async tasks are not known, for it did not answer"
 
 
 class Told(NamedTuple):
@@ -44,10 +41,6 @@ class Told(NamedTuple):
 
     stack: str
     means: str
-
-
-class _Cannot(Exception):
-    """These means do not help; the text says why."""
 
 
 _FIRMEST: tuple[Signal, ...] = ("", "go_on", "end")
@@ -69,13 +62,13 @@ class StackDump:
         self._last_id = 0
         self._looks: dict[int, _Look] = {}
         self._asked: dict[tuple[int, int], asyncio.Future[str]] = {}
-        self._pids: set[int] = set()
+        self._py_spy = PySpy()
         self._writing: dict[int, slate.Slate] = {}
         """Who was sent a signal."""
 
     def pids(self) -> set[int]:
         """Of processes that look; they are the host's own."""
-        return set(self._pids)
+        return self._py_spy.pids()
 
     def answered(self, incarnation: Incarnation, said: Stack) -> None:
         future = self._asked.get((incarnation.n, said.id))
@@ -89,7 +82,7 @@ class StackDump:
         if page is None or not data:
             return Told("", "none: it ended meanwhile")
         page.taken_by = None
-        return Told(stack_text.from_faulthandler(data), f"faulthandler; {NO_TASKS}")
+        return Told(stack_text.from_faulthandler(data), _without_tasks("faulthandler", NO_ANSWER))
 
     async def stack_of(self, incarnation: Incarnation, signal: Signal) -> Told:
         """Raises ``OSError`` where we are out of descriptors. With "end" it may have ended by it. There is one look at
@@ -115,27 +108,29 @@ class StackDump:
             return Told("", "a program has no Python stack")
         if incarnation.born is None or incarnation.agent_pid is None or incarnation.exited:
             return Told("", "it had no process")
-        why: list[str] = []
         try:
             return Told(await self._ask(incarnation), "its own thread")
-        except _Cannot as reason:
+        except Cannot as reason:
+            first = str(reason)
+        why = [first]
+        try:
+            if incarnation.exited:
+                raise Cannot(ENDED)
+            return Told(await self._py_spy.stack_of(incarnation.agent_pid), _without_tasks("py-spy", first))
+        except Cannot as reason:
             why.append(str(reason))
         try:
-            return Told(await self._py_spy(incarnation), f"py-spy; {NO_TASKS}")
-        except _Cannot as reason:
-            why.append(str(reason))
-        try:
-            return Told(await self._signal(incarnation, look.signal), f"faulthandler; {NO_TASKS}")
-        except _Cannot as reason:
+            return Told(await self._signal(incarnation, look.signal), _without_tasks("faulthandler", first))
+        except Cannot as reason:
             why.append(str(reason))
         return Told("", "none: " + "; ".join(dict.fromkeys(why)))
 
     # ---- asked
 
     async def _ask(self, incarnation: Incarnation) -> str:
-        if incarnation.frozen:
-            raise _Cannot("it is frozen")
         assert incarnation.born is not None
+        if incarnation.frozen:
+            raise Cannot(why_it_stands(incarnation))
         self._last_id += 1
         key = incarnation.n, self._last_id
         future = self._asked[key] = asyncio.get_running_loop().create_future()
@@ -144,97 +139,29 @@ class StackDump:
             async with asyncio.timeout(ASK_S):
                 return stack_text.bounded(await future)
         except (OSError, TimeoutError):
-            raise _Cannot(f"it did not answer within {ASK_S:g} s") from None
+            raise Cannot(why_it_stands(incarnation) or NO_ANSWER) from None
         finally:
             del self._asked[key]
-
-    # ---- from outside
-
-    async def _py_spy(self, incarnation: Incarnation) -> str:
-        if incarnation.exited:
-            raise _Cannot("it has ended")
-        program = py_spy()
-        if program is None:
-            raise _Cannot("py-spy is not installed")
-        argv = [program, "dump", "--json", "--nonblocking", "--full-filenames", "--pid", str(incarnation.agent_pid)]
-        status, said, error = await self._run(argv)
-        if status is None:
-            raise _Cannot(f"py-spy did not end within {PY_SPY_S:g} s")
-        if status != 0:
-            lines = error.decode("utf-8", "replace").strip().splitlines()
-            raise _Cannot(f"py-spy: {lines[0][:200] if lines else f'exit status {status}'}")
-        try:
-            return stack_text.from_py_spy(said)
-        except ValueError as reason:
-            raise _Cannot(str(reason)) from None
-
-    async def _run(self, argv: list[str]) -> tuple[int | None, bytes, bytes]:
-        """Status, stdout, stderr; None if it took too long. subprocess makes no copy of us: it has vfork(2)."""
-        with contextlib.ExitStack() as opened:
-            files = []
-            for _ in range(2):
-                files.append(os.memfd_create("agenthost-py-spy", os.MFD_CLOEXEC))
-                opened.callback(os.close, files[-1])
-            try:
-                child = subprocess.Popen(  # noqa: ASYNC220  # 1 ms; waiting for it is what must not block
-                    argv, stdin=subprocess.DEVNULL, stdout=files[0], stderr=files[1], start_new_session=True
-                )
-            except OSError as error:
-                raise _Cannot(f"{argv[0]}: {error.strerror}") from None
-            ended = self._reap_later(child)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PY_SPY_S):
-                    return await asyncio.shield(ended), _content(files[0]), _content(files[1])
-            return None, b"", b""
-
-    def _reap_later(self, child: subprocess.Popen[bytes]) -> asyncio.Future[int]:
-        """Its exit status, when it has ended; it is killed if that takes too long, whoever waits."""
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[int] = loop.create_future()
-        self._pids.add(child.pid)
-        try:
-            pidfd = os.pidfd_open(child.pid)
-        except OSError:  # out of descriptors
-            child.kill()
-            self._reap_soon(child)
-            raise
-        late = loop.call_later(PY_SPY_S, child.kill)
-
-        def reap() -> None:
-            late.cancel()
-            loop.remove_reader(pidfd)
-            os.close(pidfd)
-            ended.set_result(child.wait())
-            self._pids.discard(child.pid)
-
-        loop.add_reader(pidfd, reap)
-        return ended
-
-    def _reap_soon(self, child: subprocess.Popen[bytes]) -> None:
-        """One that was killed, where no descriptor tells that it has ended."""
-        if child.poll() is None:
-            asyncio.get_running_loop().call_later(LOOK_S, self._reap_soon, child)
-        else:
-            self._pids.discard(child.pid)
 
     # ---- by a signal
 
     async def _signal(self, incarnation: Incarnation, signal: Signal) -> str:
         assert incarnation.born is not None and incarnation.agent_pid is not None
         page, pid = incarnation.born.slate, incarnation.agent_pid
-        number = slate.LAST_SIGNAL if signal == "end" else slate.SIGNAL
         if page is None:
-            raise _Cannot("it has no handler for a signal")
+            raise Cannot("it has no handler for a signal")
         if incarnation.exited:
-            raise _Cannot("it has ended")
+            raise Cannot(ENDED)
         if not signal:
-            raise _Cannot("it is not sent a signal as long as it may come back")
+            raise Cannot("it is not sent a signal as long as it may come back")
+        threads = main.threads if (main := procfs.stat(pid)) is not None else 0
+        number = _number(signal, threads)
         if why := _why_not_by_signal(pid, number, incarnation):
-            raise _Cannot(why)
+            raise Cannot(why)
         until = time.monotonic() + SIGNAL_S
         while _is_taken(page, pid):
             if time.monotonic() > until:
-                raise _Cannot("another agent was asked for the same page and may still write there")
+                raise Cannot("another agent was asked for the same page and may still write there")
             await asyncio.sleep(LOOK_S)
         page.wipe()
         page.taken_by = pid, procfs.start_time(pid) or 0
@@ -242,18 +169,34 @@ class StackDump:
         is_over = False
         try:
             incarnation.signal_main(number)
-            until = time.monotonic() + SIGNAL_S
+            until, before_bytes = time.monotonic() + SIGNAL_S, 0
             while not is_over and time.monotonic() < until:
                 await asyncio.sleep(LOOK_S)
-                is_over = page.written_bytes > 0 and not _is_handling(pid, number)
+                written_bytes = page.written_bytes
+                is_over = 0 < written_bytes == before_bytes and not _is_handling(pid, number)
+                before_bytes = written_bytes
         finally:
             self._writing.pop(incarnation.n, None)
             if is_over:
                 page.taken_by = None
         data = page.read()
         if not data:
-            raise _Cannot(f"its handler of signal {number} did not run")
-        return stack_text.from_faulthandler(data) + ("" if is_over else "\n[... it was not written to its end ...]")
+            raise Cannot(f"its handler of signal {number} did not run")
+        stack = stack_text.from_faulthandler(data) + _untold(number, threads)
+        return stack if is_over else f"{stack}\n[... it was not written to its end ...]"
+
+
+def _number(signal: Signal, threads: int) -> int:
+    if signal != "end":
+        return slate.SIGNAL
+    return slate.LAST_SIGNAL if threads < slate.MOST_THREADS else slate.LAST_ALONE_SIGNAL
+
+
+def _untold(number: int, threads: int) -> str:
+    if threads < slate.MOST_THREADS:
+        return ""
+    which = "this one alone is" if number == slate.LAST_ALONE_SIGNAL else f"the newest {slate.MOST_THREADS} are"
+    return f"\n[... of its {threads} threads {which} told ...]"
 
 
 def _is_taken(page: slate.Slate, pid: int) -> bool:
@@ -263,14 +206,8 @@ def _is_taken(page: slate.Slate, pid: int) -> bool:
     return procfs.start_time(page.taken_by[0]) == page.taken_by[1]
 
 
-def py_spy() -> str | None:
-    """The one that was installed with us, or the first in PATH."""
-    beside = os.path.join(os.path.dirname(sys.executable), "py-spy")
-    return beside if os.access(beside, os.X_OK) else shutil.which("py-spy")
-
-
-def _content(file: int) -> bytes:
-    return os.pread(file, min(MOST_SAID_BYTES, os.fstat(file).st_size), 0)
+def _without_tasks(means: str, why: str) -> str:
+    return f"{means}; its async tasks are not known, for {why}"
 
 
 def _why_not_by_signal(pid: int, number: int, incarnation: Incarnation) -> str:
@@ -278,24 +215,24 @@ def _why_not_by_signal(pid: int, number: int, incarnation: Incarnation) -> str:
     reads any more."""
     status = _status(f"/proc/{pid}/status")
     if not status:
-        return "it has ended"
+        return ENDED
     bit = 1 << (number - 1)
     if not int(status.get(b"SigCgt", b"0"), 16) & bit:
         return f"it has no handler for signal {number} any more"
     if int(status.get(b"SigBlk", b"0"), 16) & bit:
         return "it blocks the signal"
-    state = status.get(b"State", b"?")[:1].decode()
-    if incarnation.frozen or state in "Tt":
-        return "it stands still"
-    return "it waits in the kernel, where no signal reaches it" if state == "D" else ""
+    if still := why_it_stands(incarnation):
+        return still
+    return "it waits in the kernel, where no signal reaches it" if status.get(b"State", b"?")[:1] == b"D" else ""
 
 
 def _is_handling(pid: int, number: int) -> bool:
     """The signal is on its way, or its handler runs: while it does the kernel blocks it in that thread
-    (sigaction(2)); but for that of the last one, which has ended its process after it."""
+    (sigaction(2)). After a last one its process has ended."""
+    if number != slate.SIGNAL:
+        main = procfs.stat(pid)
+        return main is not None and main.alive
     bit = 1 << (number - 1)
-    if number == slate.LAST_SIGNAL:
-        return True
     try:
         threads = os.listdir(f"/proc/{pid}/task")[:MOST_THREADS]
     except OSError:

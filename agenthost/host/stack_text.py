@@ -13,7 +13,7 @@ import msgspec
 from agenthost.host.autopsy import STACK_BYTES
 from agenthost.observe.middle import cut_middle
 
-_THREAD = re.compile(r"(Current thread|Thread) (0x[0-9a-f]+)( \[[^\]]*\])?( \(most recent call first\):)?")
+_THREAD = re.compile(r"(Current thread|Thread|Stack)( 0x[0-9a-f]+)?( \[[^\]]*\])?( \(most recent call first\):)?")
 _NOT_AUTHORS = ("<", os.path.dirname(os.__file__) + "/", os.path.dirname(os.path.dirname(__file__)) + "/")
 _BEFORE = ('  File "<string>"', f'  File "{os.path.dirname(os.path.dirname(__file__))}/launch/')
 _CALL = re.compile(r'  File "(.*)", line (\d+|\?\?\?),? in (.*)')
@@ -41,8 +41,8 @@ def from_faulthandler(data: bytes) -> str:
         if (found := _CALL.fullmatch(line)) is not None:
             calls.append(f'  File "{found[1]}", line {found[2]}, in {found[3]}')
         elif (found := _THREAD.match(line)) is not None:
-            is_asked = found[1] == "Current thread"
-            name = "thread that was asked, the main one as a rule:" if is_asked else f"thread {found[2]}:"
+            is_asked = found[1] != "Thread"
+            name = "thread that was asked, the main one as a rule:" if is_asked else f"thread{found[2]}:"
             (first if is_asked else others).append("\n".join([name, *_from_agent_on(calls)]))
             calls = []
         elif line.strip():

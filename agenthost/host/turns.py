@@ -12,6 +12,11 @@ class TurnInHand:
 
     number: int = 0
     """The agent's own number of it; 0 between turns and in short ones, of which nothing is heard."""
+    message: int = 0
+    attempt: int = 0
+    """Of the durable mail that it handles; 0 of a call, and of what nobody has sent."""
+    cut_off: int = 0
+    """The number of the turn that its process ended in; 0 for none, or one of which nothing was heard."""
     began_at: float = 0.0
     """Later by the time that it was frozen since."""
     timer: asyncio.TimerHandle | None = None
@@ -30,10 +35,10 @@ class TurnInHand:
     killed: str = ""
     """The tools that were killed with it, in words."""
 
-    def begin(self, number: int, began_at: float) -> None:
+    def begin(self, number: int, began_at: float, message: int = 0, attempt: int = 0) -> None:
         """Heard of for the first time, some while after it began."""
         start, end = self.stood
-        self.number = number
+        self.number, self.message, self.attempt = number, message, attempt
         self.began_at = self.moved_at = began_at + (end - start if start >= began_at else 0.0)
 
     def heard(self, steps: int, now: float) -> None:
@@ -43,8 +48,12 @@ class TurnInHand:
             self.steps, self.moved_at = steps, now
 
     def end(self) -> None:
-        self.number = 0
+        self.number = self.message = self.attempt = 0
         self.stop_timer()
+
+    def cut(self) -> None:
+        """Its process ends in it."""
+        self.cut_off = self.cut_off or self.number
 
     def freeze(self, now: float) -> None:
         if self.frozen_at is None:

@@ -4,10 +4,11 @@ The handler is faulthandler's, written in C: it needs no interpreter lock. A zyg
 are born with it, so an agent pays nothing for it. They share the file and the place in it (open(2)): one writes at a
 time, whom the host has asked by a signal. Its size is sealed, so nobody can fill the memory by it.
 
-There are two signals. After the first one the agent goes on; a system call that it sleeps in may end by it (EINTR), so
-it is for those who ask for it. After the other one it ends: the handler that comes next is that of no handler, which
+There are three signals. After the first one the agent goes on; a system call that it sleeps in may end by it (EINTR),
+so it is for those who ask for it. After the others it ends: the handler that comes next is that of no handler, which
 ends a process (signal(7)). So C code that held the interpreter does not come back from a sleep that was cut short, and
-no turn that was given up gets a reply.
+no turn that was given up gets a reply. The third one tells no other thread, for where there are many: faulthandler
+begins with the newest and tells no more than a hundred, so the main one would not be among them.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import fcntl
 import os
 import signal
 
-SIGNAL, LAST_SIGNAL = signal.SIGRTMAX - 4, signal.SIGRTMAX - 5
+SIGNAL, LAST_SIGNAL, LAST_ALONE_SIGNAL = signal.SIGRTMAX - 4, signal.SIGRTMAX - 5, signal.SIGRTMAX - 6
 """Beside that of ``agent.interruption``."""
-SLATE_BYTES = 256 * 1024
-"""faulthandler tells 100 threads of 100 calls at most (CPython 3.11); what does not fit is lost."""
+MOST_THREADS = 100
+"""Of all are told, of a hundred calls each (CPython 3.11, Python/traceback.c)."""
+SLATE_BYTES = 2 * 1024 * 1024
+"""Room for all of it; it takes memory as far as it was written."""
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
@@ -56,3 +59,4 @@ def take_up(descriptor: int) -> None:
 
     faulthandler.register(SIGNAL, file=descriptor, all_threads=True, chain=False)
     faulthandler.register(LAST_SIGNAL, file=descriptor, all_threads=True, chain=True)
+    faulthandler.register(LAST_ALONE_SIGNAL, file=descriptor, all_threads=False, chain=True)

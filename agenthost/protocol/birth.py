@@ -78,12 +78,15 @@ class BirthFailed(_Message, frozen=True, kw_only=True):
 
 
 class Beat(_Message, frozen=True, kw_only=True):
-    """A turn is in hand and the interpreter runs. Sent from the first ``beat_s`` of a turn on, not before."""
+    """A turn is in hand and the interpreter runs. Sent from the first ``beat_s`` of a turn on, not before. ``message``
+    and ``attempt``: of durable mail that it handles, 0 of a call."""
 
     turn: int
     busy_s: float
     steps: int = 0
     """Counts on with whatever the agent gets done; what counts is the agent's library's to say."""
+    message: int = 0
+    attempt: int = 0
 
 
 class Idle(_Message, frozen=True, kw_only=True):
@@ -148,6 +151,17 @@ class Crashed(_Message, frozen=True, kw_only=True):
     trace: str
     type: str = ""
     place: str = ""
+
+
+class CallFailed(_Message, frozen=True, kw_only=True):
+    """The turn of a call has failed, and the process goes on: its answer was rejected, or it went round in circles. As
+    ``core.remedy.failure`` has it; ``why`` is its text."""
+
+    kind: str
+    type: str = ""
+    place: str = ""
+    tool: str = ""
+    why: str = ""
 
 
 class WantDoor(_Message, frozen=True, kw_only=True):
@@ -233,6 +247,7 @@ FromProcess = (
     | Streams
     | Interrupted
     | Crashed
+    | CallFailed
     | WantDoor
     | Execed
     | Ended

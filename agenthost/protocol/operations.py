@@ -19,7 +19,10 @@ class Operation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Ping(Operation, frozen=True, kw_only=True):
-    """Is anybody there? At once, the boot number of the host: an incarnation "boot.n" of another has ended."""
+    """Is anybody there? At once, the boot number of the host: an incarnation "boot.n" of another has ended. With
+    ``journal`` a map of ``boot`` and ``journal``: why that does not answer now, "" if it does."""
+
+    journal: bool = False
 
 
 class Status(Operation, frozen=True, kw_only=True):
@@ -230,8 +233,9 @@ class Drop(Operation, frozen=True, kw_only=True):
 class Asked(Operation, frozen=True, kw_only=True):
     """Messages that wait for a person (``ask`` in ``recovery``), of receivers whose path begins with ``prefix``,
     numbered above ``after``, in order, up to 100: an array of maps with ``message``, ``receiver``, ``sender``,
-    ``attempt``, ``question``, ``reason`` (what failed), ``since`` and ``until`` (seconds since 1970; 0 for ever), and
-    ``budget``, "cost of /team": those with the same one ask the same, and the first yes grants; "" for others."""
+    ``attempt``, ``question``, ``nth`` (which question of this message), ``reason`` (what failed), ``since`` and
+    ``until`` (seconds since 1970; 0 for ever), and ``budget``, "cost of /team": those with the same one ask the same,
+    and the first yes grants; "" for others."""
 
     prefix: str = ""
     after: int = 0
@@ -240,11 +244,13 @@ class Asked(Operation, frozen=True, kw_only=True):
 
 class Answer(Operation, frozen=True, kw_only=True):
     """What a person says to a message that waits for one: ``yes`` and it is tried again, with ``text`` in
-    ``ctx.attempt.answer``; not ``yes`` and it is a dead letter. nil; ``usage`` if it does not wait for anybody."""
+    ``ctx.attempt.answer``; not ``yes`` and it is a dead letter. ``nth``: to this question alone, 0: to the open
+    one. nil; ``unknown_name`` if it does not wait for anybody, or not with that question any more."""
 
     message: int
     yes: bool
     text: str = ""
+    nth: int = 0
 
 
 class Crashes(Operation, frozen=True, kw_only=True):

@@ -63,6 +63,11 @@ class Places:
         return self.state_folder / "boot"
 
     @property
+    def begun(self) -> Path:
+        """The number of the boot that has begun and has not ended as planned."""
+        return self.state_folder / "begun"
+
+    @property
     def births(self) -> Path:
         return self.state_folder / "births"
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
@@ -119,3 +120,51 @@ def test_an_agent_answers_between_turns_and_in_one(host: FakeHost, client: Clien
     assert (idle.id, busy.id) == (1, 2)
     assert idle.text.startswith("thread MainThread:") and "do_wait_file" not in idle.text
     assert "do_wait_file" in busy.text
+
+
+class OddThread(threading.Thread):
+    name = property(lambda self: 1 / 0)  # type: ignore[assignment]
+
+
+class OddTask(asyncio.Task):  # type: ignore[type-arg]
+    def get_name(self) -> str:
+        raise RuntimeError("no name")
+
+    def get_coro(self) -> None:
+        raise RuntimeError("no coroutine")
+
+
+def test_what_is_wrong_with_an_object_of_the_author_s_costs_its_own_lines_alone() -> None:
+    there, go = threading.Event(), threading.Event()
+    odd = FunctionType(waits.__code__.replace(co_filename="a\0b"), globals(), "odd", waits.__defaults__)
+    thread = OddThread(target=odd, args=(there, go))
+    thread.start()
+    told: list[str] = []
+
+    async def main() -> None:
+        task = OddTask(asyncio.sleep(1000))
+        beside = asyncio.create_task(asyncio.sleep(1000), name="beside")
+        await asyncio.sleep(0)
+        told.append(await asyncio.to_thread(all_stacks))
+        for one in (task, beside):
+            one.cancel()
+        await asyncio.gather(task, beside, return_exceptions=True)
+
+    try:
+        assert there.wait(60)
+        asyncio.run(main())
+    finally:
+        go.set()
+        thread.join()
+    assert part(told[0], "thread whose name cannot be told:")[1:] == ["  [it cannot be told: ValueError]"]
+    assert part(told[0], "task whose name cannot be told:")[1:] == ["  [it cannot be told: RuntimeError]"]
+    assert any(line.endswith("in sleep") for line in part(told[0], "task beside:"))
+    assert "in test_what_is_wrong_with" in told[0]
+
+
+def test_of_a_stack_without_end_only_the_inner_calls_are_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "DEEPEST", 300)
+    with thread_in(deep):
+        lines = part(all_stacks(), "thread author's:")
+    assert lines[1] == "  [... more calls, which were not gone through ...]"
+    assert any(line.endswith(", in waits") for line in lines) and not any("threading.py" in one for one in lines[:3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,13 @@ def file(tmp_path: Path) -> Path:
         killed = ops.Crash("/tool", (3, 7), "no_progress", ended="killed: no progress for 60 s", details=packed(looked))
         store.commit([end, killed], 1_700_000_100_000)
     return tmp_path / "journal.db"
+
+
+@pytest.fixture
+def left(file: Path, places: Path) -> Path:
+    """The same, of a host "solo" that does not run."""
+    (places / "state" / "solo").mkdir()
+    return Path(shutil.copy(file, places / "state" / "solo" / "journal.db"))
 
 
 def packed(details: dict[str, Any]) -> bytes:
@@ -97,4 +105,31 @@ def test_a_page_has_stack_and_processes_of_what_was_looked_at_before_its_end(fil
 
 def test_what_there_is_not_is_said(file: Path) -> None:
     done = crashes("show", "9", "--file", str(file))
-    assert str(done.exception) == "cannot show crash 9: there is no such record; agenthost crashes ls"
+    assert str(done.exception) == "cannot show crash 9: there is no such record; see: agenthost crashes ls"
+
+
+def test_without_a_host_its_journal_is_read_and_that_is_said(left: Path) -> None:
+    done = crashes("ls", "/a")
+    assert done.exit_code == 0 and "ValueError: no JSON" in done.stdout
+    assert done.stderr == f"agenthost: no host answers; this is what its journal has: {left}\n"
+    assert crashes("show", "2").stdout.startswith("crash 2 of /tool")
+    assert CliRunner().invoke(app, ["--host", "solo", "crashes", "ls", "-o", "name"]).stdout == "2\n1\n"
+    unknown = crashes("ls", "/tol").exception
+    assert str(unknown) == "there is no /tol, and nothing is known of one; did you mean /tool?"
+
+
+def test_where_no_journal_is_known_either_it_is_said_how_to_start_a_host(places: Path) -> None:
+    assert str(crashes("ls").exception).startswith("cannot reach a host: none runs for this user; start one with")
+    done = CliRunner().invoke(app, ["explain", "/a"])
+    assert str(done.exception).startswith("cannot reach a host: none runs")
+
+
+def test_without_a_host_the_past_of_an_agent_is_explained(left: Path) -> None:
+    done = CliRunner().invoke(app, ["--no-color", "explain", "/a"])
+    assert done.exit_code == 0
+    assert done.stdout.startswith("/a does not run, for its host does not. Whether there is such a path only a host")
+    assert "attempt 1 of message 1 failed: ValueError: no JSON; retry\n" in done.stdout
+    assert "Once its host runs again:\n  Message 1 of /s: attempt 2: retry, at once." in done.stdout
+    assert "/tool: killed: no progress" in CliRunner().invoke(app, ["explain", "/"]).stdout
+    unknown = CliRunner().invoke(app, ["explain", "/tol"]).exception
+    assert str(unknown) == "there is no /tol, and nothing is known of one; did you mean /tool?"

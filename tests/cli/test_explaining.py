@@ -18,9 +18,10 @@ ABOVE = {
 WORKER = {
     "kind": "worker", "state": "ready", "since": NOW - 12, "reason": "", "restart": "permanent", "restarts": 0,
     "attempt": 0, "held": False, "restarts_in_s": None, "wanted": [], "program": False, "incarnation": "7.4",
-    "busy_s": None, "frozen_s": None, "frozen_above": None, "deadlines": {}, "interrupted": "", "asked": "",
+    "turn": None, "frozen_s": None, "frozen_above": None, "deadlines": {}, "interrupted": "", "asked": "",
     "hibernates_s": None, "gives_up_alone": False,
 }  # fmt: skip
+NO_POOL = {"is_pool": False, "asleep": None, "window": {"intensity": 5, "period_s": 30.0, "used": 2}}
 MESSAGE = {
     "message": 9, "sender": "client:0", "status": "backing_off", "attempt": 2, "sent": NOW - 60, "due": NOW + 4.4,
     "failed": 2,
@@ -37,9 +38,14 @@ def told(mail: dict[str, Any] | None = None, above: dict[str, Any] | None = None
         "path": "/team/a", "now": NOW, "is_there": True, "is_own": False, "near": "", "can_be_woken": False,
         "node": {**WORKER, **node}, "above": {**ABOVE, **(above or {})}, "attempts": 7, "records": [], "crashes": [],
         "mail": {"open": 0, "messages": [], "dead": 0, "session": True, "removed": 0, **(mail or {})},
-        "journal": "", "halting": False, "budgets": [],
+        "journal": "", "halting": False, "budgets": [], "host": None,
     }  # fmt: skip
     return "\n".join(whole(facts))
+
+
+def turn(busy_s: float, **more: Any) -> dict[str, Any]:
+    usual = {"message": 0, "attempt": 0, "timeout_s": None, "progress_s": None, "still_s": 0.0}
+    return {"busy_s": busy_s, **usual, **more}
 
 
 def gone(**facts: Any) -> str:
@@ -53,18 +59,29 @@ def gone(**facts: Any) -> str:
         "node": None,
         "above": None,
     }
-    usual |= {"attempts": 0, "records": [], "crashes": [], "journal": "", "halting": False, "budgets": []}
+    usual |= {"attempts": 0, "records": [], "crashes": [], "journal": "", "halting": False, "budgets": [], "host": None}
     mail = {"open": 0, "messages": [], "dead": 0, "session": False, "removed": 0}
     return "\n".join(whole({**usual, "mail": mail, **facts}))
 
 
 def test_one_that_is_well_is_told_in_a_line_with_what_would_happen_if_it_ended() -> None:
-    text = told(busy_s=3.2)
+    text = told(turn=turn(3.2))
     assert "/team/a is an agent; it is ready, for 12 s now, incarnation 7.4." in text
     assert "Its turn in hand has taken 3.2 s so far." in text
     assert (
         "Should it end, it is restarted at once (permanent); 0 of 5 restarts in 30 s are used (those of /team)." in text
     )
+
+
+def test_a_turn_in_hand_is_told_with_its_message_and_when_it_is_interrupted() -> None:
+    bounded = turn(12.0, message=17, attempt=2, timeout_s=60.0, progress_s=30.0, still_s=8.0)
+    text = told(turn=bounded)
+    assert "Its turn in hand, attempt 2 at message 17, has taken 12 s so far." in text
+    assert "Its turn is interrupted in 48 s, when it will have taken 60 s." in text
+    so_long = "it has not got on for 8.0 s, and 30 s are allowed"
+    assert f"Its turn is interrupted in 22 s unless it gets on: {so_long}." in text
+    assert "when it will have taken" not in told(turn=bounded, interrupted="by uid 0", deadlines={"interrupt": 1.0})
+    assert "is interrupted" not in told(turn=turn(12.0))
 
 
 def test_the_next_attempt_is_told_with_its_number_its_rung_and_when() -> None:
@@ -74,9 +91,12 @@ def test_the_next_attempt_is_told_with_its_number_its_rung_and_when() -> None:
 
 
 def test_who_waits_for_a_person_says_for_what_and_how_to_answer() -> None:
-    text = told({"open": 1, "messages": [{**MESSAGE, "status": "parked", "question": "go on?", "due": 0.0}]})
+    asks = {**MESSAGE, "status": "parked", "question": "go on?", "nth": 1, "due": 0.0}
+    text = told({"open": 1, "messages": [asks]})
     assert "Message 9 of client:0 waits for a person: 'go on?'." in text
     assert "Say: agenthost approve 9, deny 9, or answer 9 TEXT." in text
+    again = told({"open": 1, "messages": [{**asks, "nth": 2}]})
+    assert "Say: agenthost approve 9.2, deny 9.2, or answer 9.2 TEXT." in again
 
 
 def test_a_back_off_tells_when_and_how_much_patience_is_left() -> None:
@@ -126,6 +146,7 @@ def test_mail_is_counted_and_the_telling_ones_are_told() -> None:
 
 def test_what_happened_is_told_oldest_first_with_crashes_of_an_earlier_host() -> None:
     crash = {
+        "path": "/x",
         "number": 4,
         "at": NOW - 900,
         "message": 7,
@@ -153,7 +174,7 @@ def test_an_end_is_told_with_what_was_raised() -> None:
     exited = {"at": NOW - 9, "name": "agent.exited", "path": "/x", "text": "exit status 1"}
     records = [{**exited, "incarnation": "1.3"}]  # the clock was set between the two
     crash = {"number": 4, "at": NOW - 70, "message": 0, "attempt": 0, "reason": "ValueError: no", "remedy": ""}
-    crash["incarnation"] = "1.3"
+    crash |= {"incarnation": "1.3", "path": "/x"}
     text = gone(records=records, crashes=[{**crash, "ended": "exit status 1"}])
     assert "  exit status 1: ValueError: no\n" in text
 
@@ -173,10 +194,19 @@ def test_where_the_journal_does_not_say_that_is_said() -> None:
 
 def test_a_supervisor_names_the_children_that_are_not_well() -> None:
     node = {"kind": "supervisor", "state": "ready", "since": NOW - 3600 * 5, "reason": "", "strategy": "one_for_all"}
-    node |= {"children": 4, "unwell": [["/team/b", "waiting"]], "restarts_in_s": None, "held": False}
+    node |= {"children": 4, "unwell": [["/team/b", "waiting"]], "restarts_in_s": None, "held": False, **NO_POOL}
     text = gone(path="/team", node={**WORKER, **node}, above={**ABOVE, "path": "/"})
     assert "/team is a supervisor (one_for_all) of 4 children; it is ready, for 5 h now." in text
     assert "/team/b is down, and waits to be restarted." in text
+    assert "Of what is below it, 2 of 5 restarts in 30 s are used: with 4 more it gives up." in text
+
+
+def test_a_pool_counts_its_members_and_says_how_to_get_one() -> None:
+    node = {**WORKER, "kind": "supervisor", "strategy": "one_for_one", "children": 1, "unwell": [], **NO_POOL}
+    text = gone(path="/pool", node={**node, "is_pool": True, "asleep": 3}, above=ABOVE)
+    assert "/pool is a pool: 1 member there, 3 asleep; it is ready, for 12 s now." in text
+    assert "as soon as somebody wants something of it: agenthost call /pool/NAME." in text
+    assert "1 member there; it is" in gone(path="/pool", node={**node, "is_pool": True}, above=ABOVE)
 
 
 def test_a_budget_that_is_used_up_says_what_that_means_and_how_to_grant_more() -> None:
@@ -187,3 +217,15 @@ def test_a_budget_that_is_used_up_says_what_that_means_and_how_to_grant_more() -
     assert "Its budget of cost is used up (5.02 of 5): no new turn begins, and mail waits" in text
     assert "More: agenthost budget grant /team/a --cost AMOUNT." in text
     assert "The budget of tool_calls of /team is nearly used up: 90 of 100." in text
+
+
+def test_the_root_tells_of_the_host_and_of_a_life_of_it_that_was_cut_off() -> None:
+    node = {**WORKER, "kind": "supervisor", "strategy": "one_for_one", "children": 1, "unwell": [], **NO_POOL}
+    host = {"name": "crew", "boot": 9, "since": NOW - 60, "before": None}
+    text = gone(path="/", node=node, host=host)
+    assert "This is boot 9 of the host crew, for 60 s now." in text and "cut off" not in text
+    before = {"boot": 8, "ended": "host killed by SIGKILL", "at": NOW - 61}
+    text = gone(path="/", node=node, host={**host, "before": before})
+    assert "Boot 8 was cut off at 20" in text and ": host killed by SIGKILL. All that it had started ended" in text
+    assert "What was decided before: agenthost replay --boot 8." in text
+    assert "Boot 8 was cut off: host" in gone(path="/", node=node, host={**host, "before": {**before, "at": None}})

@@ -42,7 +42,7 @@ def test_a_root_that_gives_up_ends_the_host_with_status_1(start: Start, otp_stri
     send_exit(host, "/a")
     assert host.wait_end() == 1
     failed = last_failure(host)
-    assert "1 restarts in 60 s" in failed and "/a exit status 3" in failed, host.output()
+    assert "1 restart in 60 s" in failed and "/a exit status 3" in failed, host.output()
     assert_over(host)
 
 

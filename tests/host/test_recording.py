@@ -17,9 +17,10 @@ from agenthost.host.autopsy import Autopsy
 from agenthost.host.awaiting import Awaiting
 from agenthost.host.private_values import NOTHING, Private
 from agenthost.host.recording import Recording
+from agenthost.host.turns import TurnInHand
 from agenthost.journal.words import Remedied
 from agenthost.observe.names import log_name
-from agenthost.protocol.birth import Crashed
+from agenthost.protocol.birth import CallFailed, Crashed
 
 CRASHED = {"kind": "exit", "reason": "exit status 1"}
 
@@ -30,7 +31,11 @@ class Process:
     n, exited, born, began_at = 4, False, None, 0.0
     ended_as = Reason("exit", 1)
     private = NOTHING
+    path = "/a"
     crash = Crashed(trace="Traceback:\n  x = y\nValueError: no", type="ValueError", place="crew:handle+3")
+
+    def __init__(self) -> None:
+        self.turn = TurnInHand()
 
     class cell:
         @staticmethod
@@ -46,7 +51,8 @@ class Heard:
     def __init__(self, folder: Path, *, is_there: bool = True) -> None:
         self.words: list[dict[str, Any]] = []
         self._said = asyncio.Event()
-        present: Any = Process() if is_there else None
+        self.process: Any = Process()
+        present = self.process if is_there else None
         self.it = Recording(boot=7, logs=str(folder), present=lambda path: present, say=self.say)
 
     def say(self, path: str, boot: int, n: int, cause: str, details: bytes = b"", **more: Any) -> None:
@@ -79,8 +85,9 @@ def printed(folder: Path, path: str, *lines: str) -> None:
     (folder / log_name(path)).write_text(text)
 
 
-def autopsy(kind: str = "no_progress", *, is_end: bool = True) -> Autopsy:
-    return Autopsy(path="/a", boot=7, n=4, at_ms=1, kind=kind, reason="no progress", is_end=is_end, stack="here")
+def autopsy(kind: str = "no_progress", *, is_end: bool = True, stack: str = "here", **turn: int) -> Autopsy:
+    usual: Any = {"path": "/a", "boot": 7, "n": 4, "at_ms": 1, "reason": "no progress"}
+    return Autopsy(**usual, kind=kind, is_end=is_end, stack=stack, **turn)
 
 
 def remedied(fingerprint: str = "error turn_failed", **more: Any) -> Remedied:
@@ -154,32 +161,93 @@ def test_what_was_seen_before_the_end_goes_with_it_whichever_is_heard_first(tmp_
         assert told["ended"] == "killed: no progress"
 
 
-def test_what_was_seen_before_an_interruption_goes_with_its_attempt_or_is_told_alone(
+def interrupted(kind: str = "turn_timeout", **turn: Any) -> Autopsy:
+    return autopsy(kind, is_end=False, **turn)
+
+
+def stacks(told: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    """Of each record the message and the stack, as they were told first."""
+    first = {one["number"]: one for one in reversed(told)}
+    return [(one.get("message", 0), one["details"].get("autopsy", {}).get("stack", "")) for one in first.values()][::-1]
+
+
+def test_each_of_two_interrupted_turns_has_a_record_with_what_was_seen_of_that_turn(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(recording, "UNCLAIMED_S", 0.02)
+    monkeypatch.setattr(recording, "LOOK_AGAIN_S", 0.02)
 
-    async def of_mail(one: Heard) -> None:
-        one.it.examined(autopsy("turn_timeout", is_end=False))
-        one.it.remedied(remedied("turn_timeout"))
-        await one.wait(1)
-
-    async def of_a_call(one: Heard) -> None:
-        one.it.examined(autopsy("turn_timeout", is_end=False))
-        await one.wait(1)
-        one.it.examined(autopsy("interrupted", is_end=False))  # by an operator
-        one.it.examined(autopsy("turn_timeout", is_end=False))  # the later one: it would be told after that
+    async def two_calls(one: Heard) -> None:
+        one.it.examined(interrupted(turn=1, stack="first"))
+        one.it.examined(interrupted(turn=2, stack="second"))
         await one.wait(2)
 
-    (told,) = heard(tmp_path, of_mail)
-    assert (told["message"], told["details"]["autopsy"]["kind"]) == (9, "turn_timeout")
-    told, again = heard(tmp_path, of_a_call)
-    assert again == {**told, "number": 2}
-    assert (told["cause"], told["reason"], told["details"]["autopsy"]["stack"]) == (
-        "turn_timeout",
-        "no progress",
-        "here",
-    )
+    async def a_call_and_mail(one: Heard) -> None:
+        one.it.examined(interrupted(turn=1, stack="call"))
+        one.it.examined(interrupted(turn=2, stack="mail", message=9, attempt=2))
+        one.it.examined(interrupted(turn=3, stack="another call"))
+        one.it.remedied(remedied("turn_timeout"))
+        await one.wait(3)
+
+    async def a_call_and_mail_that_failed_otherwise(one: Heard) -> None:
+        one.it.examined(interrupted(turn=1, stack="call"))
+        one.it.remedied(remedied())
+        await one.wait(1)
+
+    async def a_call_and_the_end_of_a_later_turn(one: Heard) -> None:
+        one.it.examined(interrupted(turn=1, stack="call"))
+        one.it.exited("/a", 4, CRASHED)
+
+    assert stacks(heard(tmp_path, two_calls)) == [(0, "first"), (0, "second")]
+    assert sorted(stacks(heard(tmp_path, a_call_and_mail))) == [(0, "another call"), (0, "call"), (9, "mail")]
+    (told,) = heard(tmp_path, a_call_and_mail_that_failed_otherwise)
+    assert (told["cause"], told["details"]["autopsy"]["stack"]) == ("turn_timeout", "call")
+    first, end = heard(tmp_path, a_call_and_the_end_of_a_later_turn)[:2]
+    assert first["details"]["autopsy"]["stack"] == "call" and "autopsy" not in end["details"]
+
+
+def test_what_was_seen_of_a_turn_goes_with_the_end_that_came_in_it(tmp_path: Path) -> None:
+    async def deed(one: Heard) -> None:
+        one.it.examined(interrupted(turn=3))
+        one.process.turn.begin(3, 0.0)
+        one.process.turn.cut()
+        one.it.exited("/a", 4, CRASHED)
+
+    (told,) = heard(tmp_path, deed)
+    assert (told["ended"], told["details"]["autopsy"]["stack"]) == ("exit status 1", "here")
+
+
+def test_while_an_interrupted_turn_has_not_come_back_nothing_is_told_of_it(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(recording, "LOOK_AGAIN_S", 0.01)
+
+    async def deed(one: Heard) -> None:
+        one.process.turn.begin(3, 0.0)
+        one.it.examined(interrupted(turn=3))
+        one.it.examined(interrupted(turn=2, stack="over"))
+        await one.wait(1)
+        one.process.turn.end()
+        await one.wait(2)
+        one.it.examined(interrupted("interrupted", turn=4))  # by an operator
+        one.it.examined(interrupted(turn=5))  # after that it would be told
+        await one.wait(3)
+
+    assert [stack for _, stack in stacks(heard(tmp_path, deed))] == ["over", "here", "here"]
+
+
+def test_a_rejected_answer_of_a_call_is_told_and_many_that_are_alike_are_told_once(tmp_path: Path) -> None:
+    printed(tmp_path, "/a", "thinking")
+
+    async def deed(one: Heard) -> None:
+        for number in range(50):
+            one.it.call_failed(one.process, CallFailed(kind="rejected", type="check", why=f"{number} lines too long"))
+        one.it.call_failed(one.process, CallFailed(kind="loop", type="same_call", tool="/b", why="20 times"))
+        await one.wait(4)
+
+    told = heard(tmp_path, deed)
+    assert [one["number"] for one in told] == [1, 2, 1, 2]
+    assert (told[0]["cause"], told[0]["reason"]) == ("rejected", "0 lines too long")
+    assert told[0]["fingerprint"] == "rejected check: # lines too long"
+    assert told[1]["fingerprint"] == "loop same_call of /b"
+    assert told[2]["details"]["lines"] == ["thinking"]
 
 
 def test_of_more_than_can_be_looked_into_the_rest_is_told_without_lines(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,10 +16,11 @@ from agenthost.containment import procfs
 from agenthost.core import effects as do
 from agenthost.core.birth import AgentBirth
 from agenthost.core.reason import Reason
-from agenthost.host import examining, stack_dump
+from agenthost.host import examining, py_spy, stack_dump
 from agenthost.host.autopsy import Autopsy
-from agenthost.host.examining import CROWDED, SEEN_AT_ONCE, Examining
+from agenthost.host.examining import CROWDED, NOT_READ, Examining
 from agenthost.host.incarnation import Incarnation
+from agenthost.host.py_spy import PySpy
 from agenthost.host.stack_dump import StackDump, Told
 from agenthost.launch.slate import LAST_SIGNAL, Slate
 from tests.waiting import wait_until
@@ -39,7 +41,7 @@ def test_two_looks_at_one_agent_are_one_and_the_firmest_signal_may_be_sent(monke
     incarnation.signal_main = sent.append
     for name in ("ASK_S", "SIGNAL_S"):
         monkeypatch.setattr(stack_dump, name, 0.05)
-    monkeypatch.setattr(stack_dump, "py_spy", lambda: None)
+    monkeypatch.setattr(py_spy, "py_spy", lambda: None)
     monkeypatch.setattr(stack_dump, "_why_not_by_signal", lambda *of: "")
 
     async def both() -> tuple[Told | BaseException, ...]:
@@ -98,23 +100,26 @@ def test_nothing_is_left_open_nor_running_when_descriptors_are_out(monkeypatch: 
     async def second_memfd() -> None:
         monkeypatch.setattr(os, "memfd_create", one_alone)
         with pytest.raises(OSError, match="Too many"):
-            await StackDump()._run(["/bin/true"])
+            await PySpy().run(["/bin/true"])
         monkeypatch.setattr(os, "memfd_create", real)
 
     async def no_pidfd() -> None:
         monkeypatch.setattr(os, "pidfd_open", out)
-        dump = StackDump()
+        looks = PySpy()
         with pytest.raises(OSError, match="Too many"):
-            await dump._run(["/bin/sleep", "1000"])
+            await looks.run(["/bin/sleep", "1000"])
         async with asyncio.timeout(60):
-            while dump.pids():  # turns of the loop are what it takes
-                assert {procfs.stat(pid) is not None for pid in dump.pids()} == {True}, "it is ours until it is reaped"
+            while looks.pids():  # turns of the loop are what it takes
+                assert {procfs.stat(pid) is not None for pid in looks.pids()} == {True}, "it is ours until it is reaped"
                 await asyncio.sleep(0.001)
 
     for deed in (second_memfd, no_pidfd):
         before = descriptors()
         asyncio.run(deed())
         assert descriptors() == before
+
+
+CROWD, READ_S = 100, 0.01
 
 
 def test_of_a_crowd_that_is_ended_at_once_only_some_are_read_and_all_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,20 +130,26 @@ def test_of_a_crowd_that_is_ended_at_once_only_some_are_read_and_all_go_on(monke
     class Cell:
         def members(self) -> list[int]:
             reads.append(child.pid)
+            time.sleep(READ_S)  # what it may cost
             return [child.pid]
 
     cell: Any = Cell()
     crowd = {
         n: Incarnation(f"/{n}", n, f"1.{n}", AgentBirth("a:A"), cell, 0.0, born=SimpleNamespace(pid=child.pid))  # type: ignore[arg-type]
-        for n in range(1, 4 * SEEN_AT_ONCE)
+        for n in range(1, CROWD)
     }
     monkeypatch.setattr(examining, "SEEN_AGAIN_S", 3600.0)
     told: list[Autopsy] = []
+    lines: list[str] = []
 
     async def run() -> None:
         ended: list[int] = []
         it = Examining(
-            boot=1, present=crowd.get, hasten=lambda one: None, outer=lambda pid: pid, record=lambda *of, **fields: None
+            boot=1,
+            present=crowd.get,
+            hasten=lambda one: None,
+            outer=lambda pid: pid,
+            record=lambda *of, **fields: lines.append(fields["text"]),
         )
         it.on_autopsy = told.append
         for n in crowd:
@@ -154,6 +165,9 @@ def test_of_a_crowd_that_is_ended_at_once_only_some_are_read_and_all_go_on(monke
     finally:
         child.kill()
         child.wait()
-    assert len(reads) == SEEN_AT_ONCE
-    assert len(told) == len(crowd) and sum(bool(one.processes) for one in told) == SEEN_AT_ONCE
+    most = 1 + round(examining.SEEN_S / READ_S)
+    assert 1 <= len(reads) <= most < CROWD
+    assert len(told) == len(crowd) and sum(bool(one.processes) for one in told) == len(reads)
+    assert all(one.processes_means == NOT_READ for one in told if not one.processes)
+    assert sum("its processes were not read: too many" in text for text in lines) == len(crowd) - len(reads)
     assert all(one.stack_means == CROWDED for one in told), "more than may be asked for their stacks"

@@ -111,5 +111,5 @@ def test_format_log_2_of_a_pool_the_pool_is_told_and_its_members_are_counted(pla
         "supervisor.stopping",
         "supervisor.ended",
     ]
-    assert told[2].fields["reason"] == f"1 restarts in 30 s; the last: {stage.top}/y exit status 3"
+    assert told[2].fields["reason"] == f"1 restart in 30 s; the last: {stage.top}/y exit status 3"
     assert not any({"pid", "incarnation"} & note.fields.keys() for note in told)
